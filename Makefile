@@ -1,0 +1,49 @@
+# The door: each target calls one script of ci/, which does all set-up by itself.
+.DEFAULT_GOAL := help
+MINUTES ?= 30
+KERNEL  ?= release
+
+.PHONY: help run shell test test-all bench-pipe soak series linux patches lint clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+	@echo
+	@echo '  make run POLICY=enoki_fifo CMD="…"   runs anything under a policy'
+	@echo '  make soak MINUTES=30                 how long to soak'
+	@echo '  LINUX_TREE=/path                     build on your own 7.3.x git tree'
+	@echo '  ENOKI_ACCEL=tcg|kvm                  force how the virtual machine runs'
+	@echo '  ENOKI_CACHE=/path                    where downloads and builds are kept'
+
+run: ## real programs under the sample policies beside EEVDF, and a table of what happened
+	@ci/run-demo
+
+shell: ## an interactive shell in the virtual machine (KERNEL=release or debug)
+	@ci/build $(KERNEL) >/dev/null
+	@ci/vm --kernel $(KERNEL) --interactive
+
+test: ## everything at its quick level, on the release and debug kernels
+	@ci/test quick
+
+test-all: ## the slow configurations too
+	@ci/test all
+
+bench-pipe: ## instructions per pipe operation of every class
+	@ci/bench pipe
+
+soak: ## MINUTES of everything at once on the debug kernel
+	@ci/soak $(MINUTES)
+
+series: ## the RFC series under out/series/
+	@ci/series
+
+linux: ## the composed tree in linux/, one commit per patch, to look at and to edit
+	@ci/linux
+
+patches: ## patches/ from the commits in linux/
+	@ci/refresh-patches
+
+lint: ## shellcheck and the unit tests of ci/
+	@ci/lint
+
+clean: ## removes out/; the cache stays
+	rm -rf out

@@ -1,0 +1,239 @@
+"""Builds kernels, each only once: artifacts are stored under the hash of all that made them.
+
+The work tree and one object directory per flavour stay in the cache, so that a build after
+a small change compiles only what the change touches.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import kconfig, pristine, toolchain
+from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, locked, main_wrapper, run, say
+from .compose import compose, export
+
+RECIPE = "1"  # raise it when this file starts to make something different of the same input
+KEEP = 8  # artifacts of each flavour that are not pruned
+KERNELS = CACHE / "kernels"
+BUILD = CACHE / "build"
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """A kernel configuration kept by name."""
+
+    configs: tuple[str, ...]
+    enoki: bool = True  # with patches, overlay and the options that come from them
+    make: tuple[str, ...] = ()
+    image: str = "arch/x86/boot/bzImage"
+
+
+FLAVOURS = {
+    "release": Flavour(("x86", "release")),
+    "debug": Flavour(("x86", "debug")),
+    "kcsan": Flavour(("x86", "kcsan")),
+    "llvm": Flavour(("x86", "llvm"), make=("LLVM=1",)),
+    "n": Flavour(("x86", "release", "n")),
+    "arm64": Flavour(("arm64",), make=("LLVM=1", "ARCH=arm64"), image="arch/arm64/boot/Image"),
+    # The same without patches, overlay and Enoki's options: what it is compared with.
+    "pristine": Flavour(("x86", "release", "pristine"), enoki=False),
+    "pristine-debug": Flavour(("x86", "debug", "pristine"), enoki=False),
+}
+
+
+def fragments(name: str, flavour: Flavour) -> list[Path]:
+    """The configuration files of a flavour, the later ones winning."""
+    files = [CHECKOUT / "ci/configs/base.config", CHECKOUT / "Kconfig.fragment"]
+    files += [CHECKOUT / f"ci/configs/{config}.config" for config in flavour.configs]
+    for path in files:
+        if not path.exists():
+            raise Failure(f"flavour {name} needs {path.relative_to(CHECKOUT)}, which is not there")
+    return files
+
+
+class Progress:
+    """A short line every few seconds from the lines that make prints."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.start = self.last = time.monotonic()
+        self.counts: Counter[str] = Counter()
+
+    def line(self, line: str) -> None:
+        """Takes one line of make's output."""
+        found = re.match(r"  (\w+)(?: \[M\])? +(\S+)", line)
+        if not found:
+            return
+        self.counts[found[1]] += 1
+        now = time.monotonic()
+        if now - self.last >= 5:
+            self.last = now
+            kinds = " ".join(f"{kind} {n}" for kind, n in self.counts.most_common(3))
+            say(f"{self.name}: {self.elapsed()}, {self.counts.total()} steps ({kinds}), now {found[2]}")
+
+    def elapsed(self) -> str:
+        """Minutes and seconds since the start."""
+        seconds = int(time.monotonic() - self.start)
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+
+
+def error_lines(log: str) -> list[str]:
+    """The lines of a build log that say what went wrong, with the compiler's context."""
+    lines = log.splitlines()
+    bad = re.compile(r"(\b(fatal )?error\b[:\[]|undefined reference|^make.*\*\*\*|FAILED|No such file)", re.I)
+    for at, line in enumerate(lines):
+        if bad.search(line) and not line.startswith("make"):
+            return lines[max(0, at - 3) : at + 40]
+    return lines[-25:]
+
+
+class Make:
+    """Runs make on the shared source for one flavour, its output into the flavour's log."""
+
+    def __init__(self, name: str, flavour: Flavour, log: Path) -> None:
+        self.objects = BUILD / name
+        self.objects.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        self.progress = Progress(name)
+        jobs = os.environ.get("ENOKI_JOBS") or str(len(os.sched_getaffinity(0)))
+        compiler = () if "LLVM=1" in flavour.make else ("CC=ccache gcc",)
+        self.argv = ["make", f"-j{jobs}", "-C", str(BUILD / "src"), f"O={self.objects}", *compiler, *flavour.make]
+        self.env = {
+            **os.environ,
+            "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 2026",
+            "KBUILD_BUILD_USER": "enoki",
+            "KBUILD_BUILD_HOST": "enoki",
+            "KBUILD_BUILD_VERSION": "1",
+            "LOCALVERSION": "",
+            "CCACHE_DIR": str(CACHE / "ccache"),
+            "CCACHE_MAXSIZE": "6G",
+            # Flavours share what they compile alike, though their object directories differ.
+            "CCACHE_NOHASHDIR": "1",
+        }
+
+    def __call__(self, *args: str) -> None:
+        with open(self.log, "a", encoding="utf-8", errors="replace") as log:
+            print(f"$ make {' '.join(args)}", file=log, flush=True)
+            with subprocess.Popen(
+                [*self.argv, *args],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.env,
+                text=True,
+                errors="replace",
+                preexec_fn=die_with_parent,
+            ) as make:
+                assert make.stdout is not None
+                for line in make.stdout:
+                    log.write(line)
+                    self.progress.line(line)
+        if make.returncode:
+            shown = "\n".join(error_lines(self.log.read_text(errors="replace")))
+            raise Failure(f"make {args[0]} failed after {self.progress.elapsed()}; from {self.log}:\n{shown}")
+
+
+def configure(make: Make, wanted: kconfig.Options) -> None:
+    """Gives the object directory its .config, touching nothing when it is the same already."""
+    asked = make.objects / "enoki.config"
+    text = kconfig.render(wanted)
+    with tempfile.TemporaryDirectory(dir=make.objects.parent) as scratch:
+        fragment = Path(scratch) / "fragment"
+        fragment.write_text(text)
+        make(f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+    kconfig.check(wanted, (make.objects / ".config").read_text())
+    asked.write_text(text)
+
+
+def install(make: Make, image: str, target: Path) -> None:
+    """Puts the artifacts of a finished build into a directory."""
+    target.mkdir(parents=True)
+    objects = make.objects
+    make("modules_install", f"INSTALL_MOD_PATH={target}/modules", "INSTALL_MOD_STRIP=1")
+    make("headers_install", f"INSTALL_HDR_PATH={target}/usr")
+    for link in ("build", "source"):
+        for path in target.glob(f"modules/lib/modules/*/{link}"):
+            path.unlink()
+    shutil.copy(objects / image, target / Path(image).name)
+    run(["cp", "--reflink=auto", "--sparse=always", objects / "vmlinux", target / "vmlinux"])
+    for name in ("System.map", "Module.symvers"):
+        shutil.copy(objects / name, target / name)
+    shutil.copy(objects / ".config", target / "config")
+    shutil.copy(objects / "include/config/kernel.release", target / "release")
+
+
+def prune(name: str) -> None:
+    """Removes the artifacts of this flavour that were used longest ago."""
+    stored = sorted(KERNELS.glob(f"{name}-*"), key=lambda p: (p / "used").stat().st_mtime if (p / "used").exists() else 0)
+    for old in stored[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def build(name: str, tree: str | None = None) -> Path:
+    """Builds a flavour if needed and returns the directory of its artifacts."""
+    flavour = FLAVOURS[name]
+    tree = tree or compose(with_overlay=flavour.enoki)
+    wanted = kconfig.merge(fragments(name, flavour), enoki=flavour.enoki)
+    made_of = "\0".join([RECIPE, tree, kconfig.render(wanted), " ".join(flavour.make), toolchain.identity()])
+    target = KERNELS / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+    if not (target / "release").exists():
+        log = OUT / f"log/build-{name}.log"
+        with locked(BUILD / "lock", "building a kernel"):
+            if not (target / "release").exists():
+                build_now(name, flavour, tree, wanted, target, log)
+    (target / "used").touch()
+    link = OUT / "kernel" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{name}.{os.getpid()}")
+    fresh.symlink_to(target)
+    fresh.rename(link)
+    return target
+
+
+def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, target: Path, log: Path) -> None:
+    """Compiles and stores the artifacts; the caller holds the lock."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"tree {tree}\n")
+    say(f"{name}: building Linux {pristine.version(tree)} from tree {tree[:12]}; log in {log.relative_to(CHECKOUT)}")
+    for half_made in KERNELS.glob(".new-*"):
+        shutil.rmtree(half_made, ignore_errors=True)
+    export(tree, BUILD / "src", [])
+    make = Make(name, flavour, log)
+    configure(make, wanted)
+    make("all")
+    KERNELS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=KERNELS) as scratch:
+        fresh = Path(scratch) / "kernel"
+        install(make, flavour.image, fresh)
+        shutil.copy(log, fresh / "build.log")
+        (fresh / "tree").write_text(f"{tree}\n")
+        (fresh / "flavour").write_text(f"{name}\n")
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+    prune(name)
+    say(f"{name}: built in {make.progress.elapsed()}")
+
+
+def main() -> int:
+    """The command line of ci/build."""
+    parser = argparse.ArgumentParser(
+        prog="ci/build",
+        description="Builds kernels of the composed tree, or finds them built; "
+        "out/kernel/FLAVOUR points to the artifacts, whose path is printed.",
+    )
+    parser.add_argument("flavour", nargs="+", choices=sorted(FLAVOURS), metavar="FLAVOUR", help=", ".join(FLAVOURS))
+    for name in parser.parse_args().flavour:
+        print(build(name), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    main_wrapper(main)
