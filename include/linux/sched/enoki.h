@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Enoki: CPU schedulers as loadable modules written in safe Rust.
+ *
+ * This header is the boundary between the scheduling class (kernel/sched/enoki.c,
+ * which owns the truth about every task) and libEnoki (rust/enoki/, which turns
+ * it into safe types). Only fixed-width types and opaque pointers cross it; the
+ * core scheduler's own types never do.
+ *
+ * Ownership of a task's token
+ * ---------------------------
+ * A &struct enoki_task is the token: whoever holds the pointer may have the task
+ * run. It is allocated by libEnoki when a task attaches (init_task) and changes
+ * hands with the calls below; at any time either the class or the policy owns it:
+ *
+ *   class -> policy   task_new, task_wakeup, task_preempt, task_yield,
+ *                     task_migrated, pick_next_task's prev, pnt_err
+ *   policy -> class   the answers of pick_next_task and migrate_task_rq,
+ *                     enoki_token_drop()
+ *
+ * Only the owner reads or writes it. The class checks each token it gets back
+ * against a table of its own (slot, generation), so a token kept past its time
+ * is refused, whatever it says.
+ */
+#ifndef _LINUX_SCHED_ENOKI_H
+#define _LINUX_SCHED_ENOKI_H
+
+#include <linux/types.h>
+
+struct enoki_sched;
+struct module;
+struct task_struct;
+
+/* Bumped whenever a structure or a call below changes its meaning. */
+#define ENOKI_ABI_VERSION	1
+
+#define ENOKI_NAME_LEN		32
+#define ENOKI_MAX_ID		99
+#define ENOKI_MAX_TIMERS	64
+
+/**
+ * enum enoki_task_flags - what a policy may want to know of a task
+ * @ENOKI_TASK_KTHREAD: it is a kernel thread
+ * @ENOKI_TASK_PINNED: it may run on one CPU only, for now or for good
+ */
+enum enoki_task_flags {
+	ENOKI_TASK_KTHREAD	= 1 << 0,
+	ENOKI_TASK_PINNED	= 1 << 1,
+};
+
+/**
+ * struct enoki_task_info - a task as its policy sees it
+ * @id: never reused, unlike a pid
+ * @runtime_ns: CPU time the task has had since it was created
+ * @weight: load weight of its nice level, 1024 at nice 0
+ * @nice: -20 to 19
+ * @nr_cpus_allowed: how many CPUs its affinity allows
+ * @flags: &enum enoki_task_flags
+ */
+struct enoki_task_info {
+	u64	id;
+	u64	runtime_ns;
+	u32	weight;
+	s32	nice;
+	u32	nr_cpus_allowed;
+	u32	flags;
+};
+
+/**
+ * struct enoki_task - a token, the head of the policy's memory for a task
+ * @info: the task, as of the last time the class owned the token
+ * @gen: generation of this grant; the class compares it with its own
+ * @slot: index in the class's table of attached tasks
+ * @cpu: the CPU on whose run queue the task is
+ * @es: the registration of the policy it belongs to; the class's
+ * @free_next: the class's, once the token has been given up
+ */
+struct enoki_task {
+	struct enoki_task_info	info;
+	u64			gen;
+	u32			slot;
+	s32			cpu;
+	struct enoki_sched	*es;
+	struct enoki_task	*free_next;
+};
+
+/**
+ * struct enoki_key - the name of a token, not the right to use it
+ * @gen: the generation it named
+ * @slot: the slot it named
+ * @cpu: the CPU on whose run queue it was
+ */
+struct enoki_key {
+	u64	gen;
+	u32	slot;
+	s32	cpu;
+};
+
+/**
+ * struct enoki_ctx - where and when a policy is called
+ * @now_ns: the run queue's clock, ns; for calls without a run queue the local
+ *          sched_clock(); never goes backwards on one CPU
+ * @cpu: the CPU whose run queue is locked, else the calling CPU
+ * @flags: none yet
+ * @es: the policy's registration, for the services at the end of this file
+ *
+ * Interrupts are off in every call that has a context.
+ */
+struct enoki_ctx {
+	u64			now_ns;
+	s32			cpu;
+	u32			flags;
+	struct enoki_sched	*es;
+};
+
+/**
+ * enum enoki_err - why an answer of a policy was refused
+ * @ENOKI_ERR_STALE: the token's generation has passed
+ * @ENOKI_ERR_CPU: the task is not on this CPU's run queue
+ * @ENOKI_ERR_STATE: the task is not waiting to run
+ * @ENOKI_ERR_AFFINITY: the task may not run on the CPU named
+ * @ENOKI_ERR_RACE: it went elsewhere or started to run in the meantime
+ * @ENOKI_ERR_OFFLINE: that CPU is going, or gone
+ * @ENOKI_ERR_DISCARDED: the pick was right but core scheduling ran another task
+ */
+enum enoki_err {
+	ENOKI_ERR_STALE		= 1,
+	ENOKI_ERR_CPU,
+	ENOKI_ERR_STATE,
+	ENOKI_ERR_AFFINITY,
+	ENOKI_ERR_RACE,
+	ENOKI_ERR_OFFLINE,
+	ENOKI_ERR_DISCARDED,
+	ENOKI_NR_ERRS,
+};
+
+/**
+ * enum enoki_leave - why the class wants the token of a queued task back
+ * @ENOKI_LEAVE_MIGRATE: the task goes to another CPU (task_migrated follows)
+ * @ENOKI_LEAVE_BOOST: another class runs it while it holds a lock someone needs
+ * @ENOKI_LEAVE_DETACH: it leaves the policy (task_departed follows)
+ * @ENOKI_LEAVE_OVERRIDE: the class runs it by itself this time
+ */
+enum enoki_leave {
+	ENOKI_LEAVE_MIGRATE	= 1,
+	ENOKI_LEAVE_BOOST,
+	ENOKI_LEAVE_DETACH,
+	ENOKI_LEAVE_OVERRIDE,
+};
+
+/**
+ * enum enoki_wake_flags - how a task became ready to run
+ * @ENOKI_WAKE_FORK: it is placed for the first time
+ * @ENOKI_WAKE_SYNC: the waker is about to sleep
+ * @ENOKI_WAKE_MIGRATED: it woke on another CPU than it slept on
+ */
+enum enoki_wake_flags {
+	ENOKI_WAKE_FORK		= 1 << 0,
+	ENOKI_WAKE_SYNC		= 1 << 1,
+	ENOKI_WAKE_MIGRATED	= 1 << 2,
+};
+
+/**
+ * struct enoki_ops - a policy
+ *
+ * @sched in every call is what enoki_register() was given and owns from then
+ * on. "Lent" tasks are only borrowed for the length of the call. "rq" says that the run queue of
+ * cx->cpu is locked; then nothing may sleep, allocate, free, print or wake.
+ * All members are mandatory; libEnoki fills in the defaults.
+ */
+struct enoki_ops {
+	/** @abi_version: ENOKI_ABI_VERSION */
+	u32 abi_version;
+	/** @size: sizeof(struct enoki_ops) */
+	u32 size;
+	/** @task_size: sizeof(struct enoki_task), so that a layout mismatch is seen */
+	u32 task_size;
+	/** @id: 1 to ENOKI_MAX_ID, what sched_priority names in sched_setscheduler() */
+	u32 id;
+	/** @nr_timers: how many timers the policy has, at most ENOKI_MAX_TIMERS */
+	u32 nr_timers;
+	/** @reserved: zero */
+	u32 reserved;
+	/** @name: what the policy is registered as, NUL terminated, not the module's name */
+	char name[ENOKI_NAME_LEN];
+	/** @version: of the policy, NUL terminated, free form */
+	char version[ENOKI_NAME_LEN];
+	/** @owner: the module whose text the calls below are */
+	struct module *owner;
+
+	/**
+	 * @free_sched: Free @sched and the tokens it still holds. May sleep; the
+	 * last call but for the free_task calls of those tokens.
+	 */
+	void (*free_sched)(void *sched);
+
+	/* Task life: may sleep, no locks. */
+
+	/**
+	 * @init_task: Make the memory of a task that is about to attach. Its
+	 * head is a &struct enoki_task, which the class fills in afterwards.
+	 * Return: 0 with *@task set, or a negative errno, which refuses the task.
+	 */
+	int (*init_task)(void *sched, const struct enoki_task_info *info,
+			 struct enoki_task **task);
+	/** @free_task: Undo init_task. The task is detached or never attached. */
+	void (*free_task)(struct enoki_task *task);
+
+	/* Task life: rq. The token passes to the policy. */
+
+	/** @task_new: a forked or just attached task is ready to run */
+	void (*task_new)(void *sched, const struct enoki_ctx *cx,
+			 struct enoki_task *task);
+	/** @task_wakeup: a task that slept is ready to run; @flags is &enum enoki_wake_flags */
+	void (*task_wakeup)(void *sched, const struct enoki_ctx *cx,
+			    struct enoki_task *task, u32 flags);
+	/** @task_preempt: the running task was stopped; it is still ready to run */
+	void (*task_preempt)(void *sched, const struct enoki_ctx *cx,
+			     struct enoki_task *task);
+	/** @task_yield: the running task called sched_yield() */
+	void (*task_yield)(void *sched, const struct enoki_ctx *cx,
+			   struct enoki_task *task);
+	/** @task_migrated: a task ready to run arrived from CPU @from */
+	void (*task_migrated)(void *sched, const struct enoki_ctx *cx,
+			      struct enoki_task *task, s32 from);
+
+	/* Task life: the task is lent. */
+
+	/** @task_blocked: rq; the running task goes to sleep */
+	void (*task_blocked)(void *sched, const struct enoki_ctx *cx,
+			     struct enoki_task *task);
+	/** @task_dead: rq; the task has exited and will not be seen again */
+	void (*task_dead)(void *sched, const struct enoki_ctx *cx,
+			  struct enoki_task *task);
+	/** @task_departed: rq; the task leaves the policy alive */
+	void (*task_departed)(void *sched, const struct enoki_ctx *cx,
+			      struct enoki_task *task);
+
+	/* Decisions. */
+
+	/**
+	 * @select_task_rq: no rq lock; where should the lent task run that is
+	 * waking or was just forked? Return: a CPU; a wrong one is counted
+	 * and replaced.
+	 */
+	s32 (*select_task_rq)(void *sched, const struct enoki_ctx *cx,
+			      struct enoki_task *task, s32 prev_cpu, u32 flags);
+	/**
+	 * @pick_next_task: rq; which task runs now? @prev, when not NULL, is
+	 * the token of the task that ran and still could: keep or return it.
+	 * *@slice_ns may be set to how long it runs at most before
+	 * pick_next_task is asked again; 0 leaves that to task_tick.
+	 * Return: a token, or NULL for none.
+	 */
+	struct enoki_task *(*pick_next_task)(void *sched, const struct enoki_ctx *cx,
+					     struct enoki_task *prev, u64 *slice_ns);
+	/** @pnt_err: rq; pick_next_task's answer was refused, here is the token back */
+	void (*pnt_err)(void *sched, const struct enoki_ctx *cx,
+			struct enoki_task *task, u32 err);
+	/** @task_tick: rq; the lent task runs and time passed. Return: pick again? */
+	bool (*task_tick)(void *sched, const struct enoki_ctx *cx,
+			  struct enoki_task *task);
+	/**
+	 * @wakeup_preempt: rq; a task with number @woken_id became ready to run
+	 * beside the lent running one. Return: pick again at once?
+	 */
+	bool (*wakeup_preempt)(void *sched, const struct enoki_ctx *cx,
+			       struct enoki_task *curr, u64 woken_id);
+	/**
+	 * @balance: rq; nothing is left to pick here. Return: true with *@key
+	 * naming a task queued on another CPU that should come here.
+	 */
+	bool (*balance)(void *sched, const struct enoki_ctx *cx, struct enoki_key *key);
+	/** @balance_err: rq; the task that balance named stayed where it was */
+	void (*balance_err)(void *sched, const struct enoki_ctx *cx,
+			    const struct enoki_key *key, u32 err);
+	/**
+	 * @migrate_task_rq: rq; the class wants the token of @task, which is
+	 * queued here, back; @task is only its name. @why is &enum enoki_leave.
+	 * Return: @task, or NULL if the policy has lost it.
+	 */
+	struct enoki_task *(*migrate_task_rq)(void *sched, const struct enoki_ctx *cx,
+					      struct enoki_task *task, u32 why);
+
+	/* Changes: rq; @task is only a name, @info is how it is now. */
+
+	/** @task_prio_changed: nice or weight changed */
+	void (*task_prio_changed)(void *sched, const struct enoki_ctx *cx,
+				  struct enoki_task *task,
+				  const struct enoki_task_info *info);
+	/** @task_affinity_changed: the CPUs it may use changed */
+	void (*task_affinity_changed)(void *sched, const struct enoki_ctx *cx,
+				      struct enoki_task *task,
+				      const struct enoki_task_info *info);
+
+	/* CPUs and time: no rq lock, interrupts off. */
+
+	/** @cpu_online: @cpu may get tasks from now on */
+	void (*cpu_online)(void *sched, const struct enoki_ctx *cx, s32 cpu);
+	/** @cpu_offline: @cpu gets no more tasks; those it has will be moved */
+	void (*cpu_offline)(void *sched, const struct enoki_ctx *cx, s32 cpu);
+	/** @timer_fired: the timer armed as number @timer has run out */
+	void (*timer_fired)(void *sched, const struct enoki_ctx *cx, u32 timer);
+};
+
+struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched);
+void enoki_unregister(struct enoki_sched *es);
+
+/* What a policy may ask for from inside a call; none of them re-enters it. */
+void enoki_token_drop(struct enoki_task *task);
+bool enoki_task_allowed(const struct enoki_task *task, s32 cpu);
+void enoki_resched_cpu(s32 cpu);
+bool enoki_cpu_active(s32 cpu);
+bool enoki_cpu_idle(s32 cpu);
+int enoki_timer_arm(struct enoki_sched *es, u32 timer, u64 delay_ns);
+void enoki_timer_cancel(struct enoki_sched *es, u32 timer);
+void enoki_log(struct enoki_sched *es, const char *msg, u32 len);
+
+/**
+ * struct enoki_topology - where a CPU stands
+ * @smt: lowest CPU of its core
+ * @llc: lowest CPU that shares its last-level cache
+ * @node: its NUMA node
+ */
+struct enoki_topology {
+	s32	smt;
+	s32	llc;
+	s32	node;
+};
+
+void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo);
+
+#ifdef CONFIG_SCHED_ENOKI
+void enoki_dump_task(const char *log_lvl, struct task_struct *p);
+#else
+static inline void enoki_dump_task(const char *log_lvl, struct task_struct *p) { }
+#endif
+
+#endif /* _LINUX_SCHED_ENOKI_H */

@@ -1,0 +1,805 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The Enoki scheduling class.
+ *
+ * A task is attached to a policy: a loadable module in safe Rust that decides
+ * where and when its tasks run. This file turns what the core scheduler asks a
+ * class into the calls of a policy, and checks the answers. The class itself
+ * knows at all times which tasks are ready to run (enoki_rq::runnable) and
+ * whose turn it is to own each one's token (enum enoki_state), so that a wrong
+ * answer costs a policy its say but no task its life: a task whose token is
+ * lost, or that the policy will not run where it must run, is run by the class
+ * first come first served.
+ *
+ * Several policies may have tasks on one run queue. Between them the class
+ * shares time by the sum of the weights of their runnable tasks there.
+ *
+ * See Documentation/scheduler/enoki.rst and include/linux/sched/enoki.h.
+ */
+
+/* How often a policy may err in one pick before the class picks for it. */
+#define ENOKI_MAX_ERRS	8
+
+static_assert((int)ENOKI_ERR_DISCARDED - 1 == (int)ENOKI_REJ_discarded);
+
+/* Is @p running as an Enoki task, so that it can be lent? */
+static bool enoki_is_running(struct task_struct *p)
+{
+	return task_on_enoki(p) && p->enoki.state == ENOKI_RUNNING;
+}
+
+/*
+ * Counts.
+ */
+
+static void enoki_activate_prq(struct enoki_rq *erq, struct enoki_prq *prq)
+{
+	struct enoki_prq *other;
+	u64 min = U64_MAX;
+
+	list_for_each_entry(other, &erq->active, node)
+		min = min(min, other->vruntime);
+
+	/*
+	 * What it did not use while it had no task here is gone. While a policy
+	 * is alone its clock stands still, so a newcomer is never far off.
+	 */
+	if (erq->nr_active)
+		prq->vruntime = max(prq->vruntime, min);
+	list_add_tail(&prq->node, &erq->active);
+	erq->nr_active++;
+}
+
+static void enoki_count_in(struct rq *rq, struct task_struct *p)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+	struct enoki_prq *prq = enoki_prq_of(ent->es, cpu_of(rq));
+	struct enoki_rq *erq = &rq->enoki;
+
+	WARN_ON_ONCE(ent->flags & ENOKI_P_COUNTED);
+	ent->flags |= ENOKI_P_COUNTED;
+	ent->weight = scale_load_down(p->se.load.weight);
+	list_add_tail(&ent->run_node, &erq->runnable);
+
+	if (!prq->nr_running++)
+		enoki_activate_prq(erq, prq);
+	prq->weight += ent->weight;
+	if (!erq->nr_running++) {
+		cpufreq_update_util(rq, 0);
+		dl_server_start(&rq->enoki_server);
+	}
+	/* Evaluates the tick, and looks at our count for that. */
+	add_nr_running(rq, 1);
+}
+
+static void enoki_count_out(struct rq *rq, struct task_struct *p)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+	struct enoki_prq *prq = enoki_prq_of(ent->es, cpu_of(rq));
+	struct enoki_rq *erq = &rq->enoki;
+
+	WARN_ON_ONCE(!(ent->flags & ENOKI_P_COUNTED));
+	ent->flags &= ~ENOKI_P_COUNTED;
+	list_del_init(&ent->run_node);
+
+	prq->weight -= ent->weight;
+	if (!--prq->nr_running) {
+		list_del_init(&prq->node);
+		erq->nr_active--;
+	}
+	erq->nr_running--;
+	sub_nr_running(rq, 1);
+}
+
+#ifdef CONFIG_DEBUG_ENOKI
+/* The class's own books must agree, whatever the policies do. */
+static void enoki_check_counts(struct rq *rq)
+{
+	struct enoki_rq *erq = &rq->enoki;
+	unsigned int nr = 0, sum = 0;
+	struct enoki_prq *prq;
+
+	list_for_each_entry(prq, &erq->active, node) {
+		nr++;
+		sum += prq->nr_running;
+	}
+	WARN_ONCE(nr != erq->nr_active || sum != erq->nr_running ||
+		  list_count_nodes(&erq->runnable) != erq->nr_running,
+		  "enoki: CPU %d: %u tasks of %u policies, counted %u of %u\n",
+		  cpu_of(rq), sum, nr, erq->nr_running, erq->nr_active);
+}
+#else
+static inline void enoki_check_counts(struct rq *rq) { }
+#endif
+
+static void update_curr_enoki(struct rq *rq)
+{
+	struct sched_enoki_entity *ent = &rq->donor->enoki;
+	struct enoki_prq *prq;
+	s64 delta;
+
+	delta = update_curr_common(rq);
+	if (unlikely(delta <= 0))
+		return;
+
+	dl_server_update(&rq->enoki_server, delta);
+
+	/* Only where policies share a CPU does it matter who used how much. */
+	if (likely(rq->enoki.nr_active < 2) || !ent->es)
+		return;
+
+	prq = enoki_prq_of(ent->es, cpu_of(rq));
+	prq->vruntime += div64_ul((u64)delta * scale_load_down(NICE_0_LOAD),
+				  max(prq->weight, 1UL));
+}
+
+/*
+ * Queueing.
+ */
+
+/* Tell the policy that it has a task to run, and why. */
+static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+	bool is_new = ent->flags & ENOKI_P_NEW;
+	struct enoki_sched *es = ent->es;
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	bool migrated = ent->state == ENOKI_MIGRATING;
+	struct enoki_task *token;
+
+	token = enoki_grant(rq, p);
+	if (unlikely(!token))
+		return;
+
+	if (is_new)
+		ENOKI_CALL(es, task_new, &cx, token);
+	else if (flags & ENQUEUE_WAKEUP)
+		ENOKI_CALL(es, task_wakeup, &cx, token,
+			   flags & ENQUEUE_MIGRATED ? ENOKI_WAKE_MIGRATED : 0);
+	else if (migrated)
+		ENOKI_CALL(es, task_migrated, &cx, token, ent->from_cpu);
+	else
+		ENOKI_CALL(es, task_preempt, &cx, token);
+}
+
+/* The running task stays ready but does not run on: back to its policy. */
+static void enoki_put_back(struct rq *rq, struct task_struct *p)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+	struct enoki_ctx cx = enoki_rq_ctx(ent->es, rq);
+	bool yielded = ent->flags & ENOKI_P_YIELD;
+	struct enoki_task *token;
+
+	ent->flags &= ~ENOKI_P_YIELD;
+	token = enoki_grant(rq, p);
+	if (unlikely(!token))
+		return;
+
+	if (yielded)
+		ENOKI_CALL(ent->es, task_yield, &cx, token);
+	else
+		ENOKI_CALL(ent->es, task_preempt, &cx, token);
+}
+
+static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
+{
+	enoki_count_in(rq, p);
+
+	/*
+	 * Saved and restored under one hold of the lock: whoever owned the
+	 * token still does. Attaching, leaving and boosting are not like that.
+	 */
+	if ((flags & (ENQUEUE_RESTORE | ENQUEUE_CLASS)) == ENQUEUE_RESTORE)
+		return;
+
+	/* It is running, set_next_task() follows; the policy sees it as prev. */
+	if (task_current_donor(rq, p)) {
+		enoki_set_state(p, ENOKI_RUNNING);
+		return;
+	}
+
+	enoki_announce(rq, p, flags);
+	if (enoki_is_running(rq->donor))
+		enoki_slice_check(rq, rq->donor);
+}
+
+/* The class needs the token of a queued task: whatever became of it, it has. */
+static void enoki_unqueue(struct rq *rq, struct task_struct *p, enum enoki_leave why,
+			  enum enoki_state state)
+{
+	if (p->enoki.state == ENOKI_QUEUED)
+		enoki_reclaim(rq, p, why);
+	if (rq->enoki.picked == p)
+		rq->enoki.picked = NULL;
+	enoki_set_state(p, state);
+}
+
+static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+	struct enoki_task *token;
+	struct enoki_ctx cx;
+
+	if (task_current_donor(rq, p))
+		update_curr_enoki(rq);
+
+	if ((flags & (DEQUEUE_SAVE | DEQUEUE_CLASS)) == DEQUEUE_SAVE) {
+		/* See enqueue_task_enoki(). */
+	} else if (flags & DEQUEUE_SLEEP) {
+		enoki_unqueue(rq, p, ENOKI_LEAVE_DETACH, ENOKI_BLOCKED);
+		ent->flags &= ~ENOKI_P_YIELD;
+		token = enoki_lend(p);
+		if (likely(token && !(ent->flags & ENOKI_P_NEW))) {
+			cx = enoki_rq_ctx(ent->es, rq);
+			ENOKI_CALL(ent->es, task_blocked, &cx, token);
+		}
+	} else if (task_on_rq_migrating(p)) {
+		ent->from_cpu = cpu_of(rq);
+		enoki_unqueue(rq, p, ENOKI_LEAVE_MIGRATE, ENOKI_MIGRATING);
+	} else {
+		enoki_unqueue(rq, p, rt_or_dl_prio(p->prio) ? ENOKI_LEAVE_BOOST :
+						  ENOKI_LEAVE_DETACH, ENOKI_BLOCKED);
+	}
+
+	enoki_count_out(rq, p);
+
+	return true;
+}
+
+static void yield_task_enoki(struct rq *rq)
+{
+	rq->donor->enoki.flags |= ENOKI_P_YIELD;
+}
+
+static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags)
+{
+	struct task_struct *curr = rq->donor;
+	struct enoki_prq *mine, *its;
+	struct enoki_task *token;
+	struct enoki_ctx cx;
+
+	/* Also called for a higher class's task, and before a pick is final. */
+	if (!task_on_enoki(p) || !enoki_is_running(curr) || curr == p ||
+	    test_tsk_need_resched(rq->curr))
+		return;
+
+	if (p->enoki.es == curr->enoki.es) {
+		token = enoki_lend(curr);
+		if (unlikely(!token))
+			return;
+		update_curr_enoki(rq);
+		cx = enoki_rq_ctx(curr->enoki.es, rq);
+		if (ENOKI_CALL(curr->enoki.es, wakeup_preempt, &cx, token,
+			       p->enoki.task_id))
+			resched_curr(rq);
+		return;
+	}
+
+	update_curr_enoki(rq);
+	mine = enoki_prq_of(curr->enoki.es, cpu_of(rq));
+	its = enoki_prq_of(p->enoki.es, cpu_of(rq));
+	if ((s64)(mine->vruntime - its->vruntime) > 0)
+		resched_curr(rq);
+}
+
+/*
+ * Picking.
+ */
+
+/* The policy with the smallest claim so far that may have something to run. */
+static struct enoki_prq *enoki_next_prq(struct enoki_rq *erq)
+{
+	struct enoki_prq *prq, *best = NULL;
+
+	list_for_each_entry(prq, &erq->active, node) {
+		if (prq->skip_seq == erq->pick_seq)
+			continue;
+		if (!best || (s64)(prq->vruntime - best->vruntime) < 0)
+			best = prq;
+	}
+
+	return best;
+}
+
+/* What a policy answered to pick_next_task: a task of its own, ready, here? */
+static struct task_struct *enoki_check_pick(struct rq *rq, struct enoki_sched *es,
+					    struct enoki_task *token, enum enoki_err *err)
+{
+	struct task_struct *p;
+
+	p = enoki_lookup(token->slot, token->gen, err);
+	if (unlikely(!p))
+		return NULL;
+
+	if (unlikely(p->enoki.token != token || p->enoki.es != es)) {
+		*err = ENOKI_ERR_STALE;
+		return NULL;
+	}
+	if (unlikely(task_rq(p) != rq)) {
+		*err = ENOKI_ERR_CPU;
+		return NULL;
+	}
+	if (unlikely(p->enoki.state != ENOKI_QUEUED)) {
+		*err = ENOKI_ERR_STATE;
+		return NULL;
+	}
+
+	return p;
+}
+
+/* @p runs next; if it is the one that ran, no set_next_task() will follow. */
+static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u64 slice_ns)
+{
+	if (p == rq->donor) {
+		enoki_set_state(p, ENOKI_RUNNING);
+		p->enoki.flags &= ~ENOKI_P_YIELD;
+	} else {
+		enoki_set_state(p, ENOKI_PICKED);
+		rq->enoki.picked = p;
+	}
+	p->enoki.slice_ns = slice_ns;
+	enoki_slice_start(rq, p);
+	if (p == rq->donor)
+		enoki_slice_check(rq, p);
+
+	return p;
+}
+
+/* Let one policy pick. */
+static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
+{
+	struct task_struct *p, *curr = rq->donor;
+	struct enoki_sched *es = prq->es;
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	struct enoki_task *token, *prev = NULL;
+	enum enoki_err err;
+	u64 slice_ns;
+	int errs;
+
+	if (enoki_is_running(curr) && curr->enoki.es == es &&
+	    (curr->enoki.flags & ENOKI_P_COUNTED)) {
+		if (curr->enoki.flags & ENOKI_P_YIELD)
+			enoki_put_back(rq, curr);
+		else
+			prev = enoki_grant(rq, curr);
+	}
+
+	if (unlikely(prq->nr_orphans)) {
+		if (prev)
+			ENOKI_CALL(es, task_preempt, &cx, prev);
+		list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
+			if (p->enoki.state == ENOKI_ORPHAN && p->enoki.es == es)
+				return enoki_picked(rq, p, NSEC_PER_MSEC);
+		}
+		prev = NULL;
+	}
+
+	for (errs = 0; errs < ENOKI_MAX_ERRS; errs++) {
+		slice_ns = 0;
+		token = ENOKI_CALL(es, pick_next_task, &cx, prev, &slice_ns);
+		prev = NULL;
+		if (!token) {
+			enoki_count(es, pick_none);
+			return NULL;
+		}
+
+		p = enoki_check_pick(rq, es, token, &err);
+		if (likely(p))
+			return enoki_picked(rq, p, slice_ns);
+
+		enoki_reject(es, err - 1);
+		/* A past token is good for nothing: do not hand it back. */
+		if (err == ENOKI_ERR_STALE)
+			enoki_give_to_free(es, token);
+		else
+			ENOKI_CALL(es, pnt_err, &cx, token, err);
+	}
+
+	return NULL;
+}
+
+/*
+ * Run something whatever the policies say: the CPU is going away and only what
+ * is picked can be moved off it, or the deadline server insists.
+ */
+static struct task_struct *enoki_force_pick(struct rq *rq)
+{
+	struct task_struct *p;
+
+	list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
+		if (p->enoki.state == ENOKI_RUNNING)
+			return p;
+		if (p->enoki.state == ENOKI_QUEUED)
+			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
+		enoki_count(p->enoki.es, override);
+		return enoki_picked(rq, p, NSEC_PER_MSEC);
+	}
+
+	return NULL;
+}
+
+/* Why can't @p, found by its name in @key, come from @src to @rq? 0 if it can. */
+static int enoki_check_steal(struct rq *rq, struct rq *src, struct enoki_sched *es,
+			     struct enoki_key *key, struct task_struct **pp)
+{
+	enum enoki_err err;
+	struct task_struct *p;
+
+	p = enoki_lookup(key->slot, key->gen, &err);
+	if (!p || p->enoki.es != es)
+		return ENOKI_ERR_STALE;
+	if (task_rq(p) != src || !task_on_rq_queued(p) || !task_on_enoki(p) ||
+	    task_on_cpu(src, p))
+		return ENOKI_ERR_RACE;
+	if (p->enoki.state != ENOKI_QUEUED)
+		return ENOKI_ERR_STATE;
+	/* In this order: what migration-disabled tasks may do is in their mask. */
+	if (is_migration_disabled(p) || !task_allowed_on_cpu(p, cpu_of(rq)))
+		return ENOKI_ERR_AFFINITY;
+	if (!cpu_active(cpu_of(rq)))
+		return ENOKI_ERR_OFFLINE;
+
+	*pp = p;
+	return 0;
+}
+
+/*
+ * Bring the task that @key names here. Drops the lock of @rq in between.
+ * Return: 0, or why not.
+ */
+static int enoki_steal(struct rq *rq, struct rq_flags *rf, struct enoki_sched *es,
+		       struct enoki_key *key)
+{
+	struct task_struct *p;
+	struct rq *src;
+	int err;
+
+	if ((u32)key->cpu >= nr_cpu_ids || !cpu_possible(key->cpu) ||
+	    key->cpu == cpu_of(rq))
+		return ENOKI_ERR_CPU;
+
+	src = cpu_rq(key->cpu);
+	rq_unpin_lock(rq, rf);
+	double_lock_balance(rq, src);
+	err = enoki_check_steal(rq, src, es, key, &p);
+	if (!err) {
+		move_queued_task_locked(src, rq, p);
+		enoki_count(es, steal);
+	}
+	double_unlock_balance(rq, src);
+	rq_repin_lock(rq, rf);
+
+	return err;
+}
+
+/* Nothing to run here: ask each policy for a task of another CPU. */
+static void enoki_balance(struct rq *rq, struct rq_flags *rf)
+{
+	struct enoki_key key;
+	struct enoki_sched *es;
+	struct enoki_ctx cx;
+	int err;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node) {
+		if (!atomic_read(&es->users))
+			continue;
+
+		cx = enoki_rq_ctx(es, rq);
+		if (!ENOKI_CALL(es, balance, &cx, &key))
+			continue;
+
+		err = enoki_steal(rq, rf, es, &key);
+		if (err) {
+			enoki_reject(es, err - 1);
+			cx = enoki_rq_ctx(es, rq);
+			ENOKI_CALL(es, balance_err, &cx, &key, err);
+		}
+		/* Stolen, or arrived while the lock was dropped. */
+		if (rq->enoki.nr_running)
+			return;
+	}
+}
+
+static struct task_struct *enoki_pick_local(struct rq *rq)
+{
+	struct enoki_rq *erq = &rq->enoki;
+	struct enoki_prq *prq;
+	struct task_struct *p;
+
+	erq->pick_seq++;
+	while ((prq = enoki_next_prq(erq))) {
+		p = enoki_pick_from(rq, prq);
+		if (p)
+			return p;
+		prq->skip_seq = erq->pick_seq;
+	}
+
+	return NULL;
+}
+
+/* A pick that core scheduling did not use goes back to its policy. */
+static void enoki_return_picked(struct rq *rq)
+{
+	struct task_struct *p = rq->enoki.picked;
+	struct enoki_task *token;
+	struct enoki_ctx cx;
+
+	rq->enoki.picked = NULL;
+	cx = enoki_rq_ctx(p->enoki.es, rq);
+	token = enoki_grant(rq, p);
+	if (token)
+		ENOKI_CALL(p->enoki.es, pnt_err, &cx, token, ENOKI_ERR_DISCARDED);
+}
+
+static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, bool server)
+{
+	struct enoki_rq *erq = &rq->enoki;
+	struct task_struct *p = NULL;
+
+	enoki_check_counts(rq);
+
+	if (unlikely(erq->picked))
+		enoki_return_picked(rq);
+
+	if (unlikely(!cpu_active(cpu_of(rq))))
+		return enoki_force_pick(rq);
+
+	if (erq->nr_running)
+		p = enoki_pick_local(rq);
+
+	/*
+	 * The deadline server must not drop the lock, and under core scheduling
+	 * the selection for all siblings must be of one moment: do not steal.
+	 */
+	if (!p && !server && !sched_core_enabled(rq)) {
+		rq_modified_begin(rq, &enoki_sched_class);
+		enoki_balance(rq, rf);
+		if (rq_modified_above(rq, &enoki_sched_class))
+			return RETRY_TASK;
+		if (erq->nr_running)
+			p = enoki_pick_local(rq);
+	}
+
+	/* Without a task the server would stop until the next wake-up. */
+	if (!p && server)
+		p = enoki_force_pick(rq);
+
+	return p;
+}
+
+static struct task_struct *pick_task_enoki(struct rq *rq, struct rq_flags *rf)
+{
+	return enoki_do_pick(rq, rf, false);
+}
+
+static struct task_struct *enoki_server_pick_task(struct sched_dl_entity *dl_se,
+						  struct rq_flags *rf)
+{
+	if (!dl_se->rq->enoki.nr_running)
+		return NULL;
+
+	return enoki_do_pick(dl_se->rq, rf, true);
+}
+
+void enoki_server_init(struct rq *rq)
+{
+	init_dl_entity(&rq->enoki_server);
+	dl_server_init(&rq->enoki_server, rq, enoki_server_pick_task);
+}
+
+static void put_prev_task_enoki(struct rq *rq, struct task_struct *p,
+				struct task_struct *next)
+{
+	update_curr_enoki(rq);
+	update_rt_rq_load_avg(rq_clock_pelt(rq), rq, 1);
+
+	/*
+	 * Not if it blocked, nor if the policy got it in this pick already, nor
+	 * inside sched_change, where it is uncounted.
+	 */
+	if ((p->enoki.flags & ENOKI_P_COUNTED) && p->enoki.state == ENOKI_RUNNING)
+		enoki_put_back(rq, p);
+}
+
+static void set_next_task_enoki(struct rq *rq, struct task_struct *p, bool first)
+{
+	p->se.exec_start = rq_clock_task(rq);
+
+	if (!first)
+		return;
+
+	/* Core scheduling found it by its cookie, its policy was not asked. */
+	if (unlikely(p->enoki.state == ENOKI_QUEUED)) {
+		enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
+		enoki_count(p->enoki.es, override);
+	}
+	rq->enoki.picked = NULL;
+	enoki_set_state(p, ENOKI_RUNNING);
+	enoki_slice_check(rq, p);
+
+	/* put_prev_task() of these has brought it up to date. */
+	if (rq->donor->sched_class != &rt_sched_class && !task_on_enoki(rq->donor))
+		update_rt_rq_load_avg(rq_clock_pelt(rq), rq, 0);
+}
+
+/*
+ * Placement and the rest.
+ */
+
+static int select_task_rq_enoki(struct task_struct *p, int prev_cpu, int flags)
+{
+	struct enoki_sched *es = p->enoki.es;
+	struct enoki_task *token;
+	struct enoki_ctx cx;
+	u32 wake_flags = 0;
+	s32 cpu;
+
+	/*
+	 * On exec the task runs, and its memory may be lent to task_tick() of
+	 * another CPU: it stays.
+	 */
+	if (flags & WF_EXEC || !es)
+		return prev_cpu;
+
+	token = enoki_lend(p);
+	if (unlikely(!token))
+		return prev_cpu;
+
+	if (flags & WF_FORK)
+		wake_flags |= ENOKI_WAKE_FORK;
+	if (flags & WF_SYNC)
+		wake_flags |= ENOKI_WAKE_SYNC;
+
+	cx = enoki_local_ctx(es);
+	cpu = ENOKI_CALL(es, select_task_rq, &cx, token, prev_cpu, wake_flags);
+	/* Whether it is active the core checks, who can wait for it. */
+	if (unlikely((u32)cpu >= nr_cpu_ids || !cpumask_test_cpu(cpu, p->cpus_ptr))) {
+		enoki_reject(es, ENOKI_REJ_select_cpu);
+		return prev_cpu;
+	}
+
+	return cpu;
+}
+
+static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
+{
+	struct enoki_sched *es = curr->enoki.es;
+	struct enoki_prq *prq, *other;
+	struct enoki_task *token;
+	struct enoki_ctx cx;
+
+	update_curr_enoki(rq);
+	update_other_load_avgs(rq);
+
+	if (!enoki_is_running(curr))
+		return;
+
+	token = enoki_lend(curr);
+	if (unlikely(!token)) {
+		resched_curr(rq);
+		return;
+	}
+	cx = enoki_rq_ctx(es, rq);
+	if (ENOKI_CALL(es, task_tick, &cx, token))
+		resched_curr(rq);
+
+	if (rq->enoki.nr_active < 2)
+		return;
+
+	prq = enoki_prq_of(es, cpu_of(rq));
+	list_for_each_entry(other, &rq->enoki.active, node) {
+		if ((s64)(prq->vruntime - other->vruntime) > 0) {
+			resched_curr(rq);
+			return;
+		}
+	}
+}
+
+static void set_cpus_allowed_enoki(struct task_struct *p, struct affinity_context *ctx)
+{
+	struct enoki_task_info info;
+	struct enoki_ctx cx;
+
+	set_cpus_allowed_common(p, ctx);
+
+	if (!p->enoki.es || !p->enoki.token || (p->enoki.flags & ENOKI_P_NEW))
+		return;
+
+	cx = enoki_rq_ctx(p->enoki.es, task_rq(p));
+	enoki_fill_info(p, &info);
+	ENOKI_CALL(p->enoki.es, task_affinity_changed, &cx, p->enoki.token, &info);
+}
+
+static void prio_changed_enoki(struct rq *rq, struct task_struct *p, u64 oldprio)
+{
+	struct enoki_task_info info;
+	struct enoki_ctx cx;
+
+	if (p->prio == oldprio || !p->enoki.es || !p->enoki.token ||
+	    (p->enoki.flags & ENOKI_P_NEW))
+		return;
+
+	cx = enoki_rq_ctx(p->enoki.es, rq);
+	enoki_fill_info(p, &info);
+	ENOKI_CALL(p->enoki.es, task_prio_changed, &cx, p->enoki.token, &info);
+}
+
+static unsigned int get_rr_interval_enoki(struct rq *rq, struct task_struct *p)
+{
+	return nsecs_to_jiffies(p->enoki.slice_ns);
+}
+
+/**
+ * enoki_can_stop_tick - does the class need no tick on a run queue?
+ * @rq: the run queue, locked
+ *
+ * Return: at most one attached task is ready there.
+ */
+bool enoki_can_stop_tick(struct rq *rq)
+{
+	return rq->enoki.nr_running <= 1;
+}
+
+/**
+ * enoki_cpu_online - tell the policies that a CPU takes tasks
+ * @cpu: the CPU
+ *
+ * Context: CPU hotplug, may sleep.
+ */
+void enoki_cpu_online(int cpu)
+{
+	struct enoki_sched *es;
+	struct enoki_ctx cx;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node) {
+		guard(irqsave)();
+		cx = enoki_local_ctx(es);
+		ENOKI_CALL(es, cpu_online, &cx, cpu);
+	}
+}
+
+/**
+ * enoki_cpu_offline - tell the policies that a CPU takes no tasks any more
+ * @cpu: the CPU
+ *
+ * Context: CPU hotplug, may sleep.
+ */
+void enoki_cpu_offline(int cpu)
+{
+	struct enoki_sched *es;
+	struct enoki_ctx cx;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node) {
+		guard(irqsave)();
+		cx = enoki_local_ctx(es);
+		ENOKI_CALL(es, cpu_offline, &cx, cpu);
+	}
+}
+
+DEFINE_SCHED_CLASS(enoki) = {
+	.enqueue_task		= enqueue_task_enoki,
+	.dequeue_task		= dequeue_task_enoki,
+	.yield_task		= yield_task_enoki,
+
+	.wakeup_preempt		= wakeup_preempt_enoki,
+
+	.pick_task		= pick_task_enoki,
+	.put_prev_task		= put_prev_task_enoki,
+	.set_next_task		= set_next_task_enoki,
+
+	.select_task_rq		= select_task_rq_enoki,
+	.set_cpus_allowed	= set_cpus_allowed_enoki,
+
+	.task_tick		= task_tick_enoki,
+
+	.prio_changed		= prio_changed_enoki,
+	.get_rr_interval	= get_rr_interval_enoki,
+	.update_curr		= update_curr_enoki,
+
+#ifdef CONFIG_UCLAMP_TASK
+	.uclamp_enabled		= 1,
+#endif
+};

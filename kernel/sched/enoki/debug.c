@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Enoki's lines in /proc/PID/sched, in the scheduler's debugfs file and in
+ * dumps of tasks.
+ */
+
+/**
+ * enoki_show_task - what /proc/PID/sched says of an attached task
+ * @p: the task
+ * @m: where to
+ */
+void enoki_show_task(struct task_struct *p, struct seq_file *m)
+{
+	struct enoki_sched *es;
+
+	CLASS(task_rq_lock, rq_guard)(p);
+	es = p->enoki.es;
+	if (!es)
+		return;
+
+	seq_printf(m, "%-45s:%21u\n", "enoki.id", p->enoki.id);
+	seq_printf(m, "%-45s:%21s\n", "enoki.policy", es->ops->name);
+	seq_printf(m, "%-45s:%21llu\n", "enoki.task_id", p->enoki.task_id);
+	seq_printf(m, "%-45s:%21s\n", "enoki.state", enoki_state_name(p));
+	seq_printf(m, "%-45s:%21llu\n", "enoki.gen", p->enoki.gen);
+}
+
+/* To the file, or to the console for sysrq, which has none. */
+static __printf(2, 3) void enoki_print(struct seq_file *m, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (m)
+		seq_vprintf(m, fmt, args);
+	else
+		vprintk(fmt, args);
+	va_end(args);
+}
+
+/**
+ * enoki_show_cpu - what the scheduler's debugfs file says of a run queue
+ * @m: where to, NULL for the console
+ * @cpu: whose run queue
+ */
+void enoki_show_cpu(struct seq_file *m, int cpu)
+{
+	struct rq *rq = cpu_rq(cpu);
+	struct enoki_prq *prq;
+	unsigned long flags;
+
+	enoki_print(m, "\n");
+	enoki_print(m, "enoki_rq[%d]:\n", cpu);
+	enoki_print(m, "  .%-30s: %u\n", "nr_running", rq->enoki.nr_running);
+	enoki_print(m, "  .%-30s: %u\n", "nr_active", rq->enoki.nr_active);
+
+	raw_spin_rq_lock_irqsave(rq, flags);
+	list_for_each_entry(prq, &rq->enoki.active, node)
+		enoki_print(m, "  .%-30s: nr_running %u weight %lu vruntime %llu orphans %u\n",
+			    prq->es->ops->name, prq->nr_running, prq->weight,
+			    prq->vruntime, prq->nr_orphans);
+	raw_spin_rq_unlock_irqrestore(rq, flags);
+}
+
+/**
+ * enoki_dump_task - one line on an attached task, for dumps of tasks
+ * @log_lvl: the log level
+ * @p: the task
+ *
+ * Context: any; reads without locks.
+ */
+void enoki_dump_task(const char *log_lvl, struct task_struct *p)
+{
+	if (!READ_ONCE(p->enoki.es))
+		return;
+
+	_printk("%sSched_enoki: policy number %u, task %llu %s\n", log_lvl,
+		p->enoki.id, p->enoki.task_id, enoki_state_name(p));
+}

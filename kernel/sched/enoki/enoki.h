@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the core scheduler needs to know of the Enoki class.
+ */
+#ifndef _KERNEL_SCHED_ENOKI_H
+#define _KERNEL_SCHED_ENOKI_H
+
+struct enoki_attach;
+struct seq_file;
+
+#ifdef CONFIG_SCHED_ENOKI
+
+/**
+ * struct enoki_attach - an attachment prepared but not made yet
+ * @es: the policy, pinned, or NULL
+ * @token: the task's new token
+ * @slot: its new slot
+ * @task_id: its number
+ *
+ * Lives on the stack of __sched_setscheduler(): everything that can fail
+ * or sleep happens in enoki_attach_prepare(), before any lock is taken.
+ */
+struct enoki_attach {
+	struct enoki_sched	*es;
+	struct enoki_task	*token;
+	struct enoki_slot	*slot;
+	u64			task_id;
+};
+
+static inline bool task_on_enoki(const struct task_struct *p)
+{
+	return p->sched_class == &enoki_sched_class;
+}
+
+static inline bool enoki_class(const struct sched_class *class)
+{
+	return class == &enoki_sched_class;
+}
+
+static inline int enoki_task_id(const struct task_struct *p)
+{
+	return p->enoki.id;
+}
+
+/* Will @ea take the task to a policy that it is not attached to? */
+static inline bool enoki_attach_changes(const struct enoki_attach *ea)
+{
+	return ea->es;
+}
+
+void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p);
+bool enoki_attach_moves(struct task_struct *p, const struct sched_attr *attr);
+int enoki_attach_prepare(struct task_struct *p, int policy,
+			 const struct sched_attr *attr, struct enoki_attach *ea);
+bool enoki_attach_stale(struct task_struct *p, int policy,
+			const struct sched_attr *attr, struct enoki_attach *ea);
+void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_attach *ea);
+void enoki_attach_cancel(struct enoki_attach *ea);
+
+void enoki_init_entity(struct task_struct *p);
+int enoki_fork(struct task_struct *p);
+void enoki_cancel_fork(struct task_struct *p);
+void enoki_dead(struct task_struct *p);
+
+void enoki_rq_init(struct rq *rq);
+bool enoki_can_stop_tick(struct rq *rq);
+void enoki_cpu_online(int cpu);
+void enoki_cpu_offline(int cpu);
+void enoki_cpu_dying(struct rq *rq);
+
+void enoki_show_task(struct task_struct *p, struct seq_file *m);
+void enoki_show_cpu(struct seq_file *m, int cpu);
+
+#else /* !CONFIG_SCHED_ENOKI */
+
+struct enoki_attach { };
+
+static inline bool task_on_enoki(const struct task_struct *p) { return false; }
+static inline void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p) { }
+static inline bool enoki_class(const struct sched_class *class) { return false; }
+static inline int enoki_task_id(const struct task_struct *p) { return 0; }
+static inline bool enoki_attach_moves(struct task_struct *p,
+				      const struct sched_attr *attr)
+{
+	return false;
+}
+
+static inline int enoki_attach_prepare(struct task_struct *p, int policy,
+				       const struct sched_attr *attr,
+				       struct enoki_attach *ea)
+{
+	return 0;
+}
+
+static inline bool enoki_attach_stale(struct task_struct *p, int policy,
+				      const struct sched_attr *attr,
+				      struct enoki_attach *ea)
+{
+	return false;
+}
+
+static inline bool enoki_attach_changes(const struct enoki_attach *ea) { return false; }
+
+static inline void enoki_attach_commit(struct rq *rq, struct task_struct *p,
+				       struct enoki_attach *ea) { }
+static inline void enoki_attach_cancel(struct enoki_attach *ea) { }
+static inline void enoki_init_entity(struct task_struct *p) { }
+static inline int enoki_fork(struct task_struct *p) { return 0; }
+static inline void enoki_cancel_fork(struct task_struct *p) { }
+static inline void enoki_dead(struct task_struct *p) { }
+static inline void enoki_rq_init(struct rq *rq) { }
+static inline bool enoki_can_stop_tick(struct rq *rq) { return true; }
+static inline void enoki_cpu_online(int cpu) { }
+static inline void enoki_cpu_offline(int cpu) { }
+static inline void enoki_cpu_dying(struct rq *rq) { }
+static inline void enoki_show_task(struct task_struct *p, struct seq_file *m) { }
+static inline void enoki_show_cpu(struct seq_file *m, int cpu) { }
+
+#endif /* CONFIG_SCHED_ENOKI */
+
+#endif /* _KERNEL_SCHED_ENOKI_H */

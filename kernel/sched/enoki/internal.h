@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inside the Enoki class.
+ *
+ * Locks, from the outside in: enoki_mutex (registry) - task's pi_lock - run
+ * queue - { enoki_sched::lock, the policies' own locks, timers }. A policy is
+ * called with the run queue locked or with none, never with two.
+ */
+#ifndef _KERNEL_SCHED_ENOKI_INTERNAL_H
+#define _KERNEL_SCHED_ENOKI_INTERNAL_H
+
+#include <linux/hrtimer.h>
+#include <linux/idr.h>
+#include <linux/irq_work.h>
+#include <linux/llist.h>
+
+/**
+ * enum enoki_state - where an attached task is and who owns its token
+ * @ENOKI_NONE: not attached
+ * @ENOKI_BLOCKED: not ready to run, or run by another class; the class owns it
+ * @ENOKI_QUEUED: ready to run; the policy owns it
+ * @ENOKI_ORPHAN: ready to run; the class owns it and runs the task by itself
+ * @ENOKI_PICKED: chosen to run next; the class owns it
+ * @ENOKI_RUNNING: running; the class owns it and lends it
+ * @ENOKI_MIGRATING: between two run queues; the class owns it
+ */
+enum enoki_state {
+	ENOKI_NONE,
+	ENOKI_BLOCKED,
+	ENOKI_QUEUED,
+	ENOKI_ORPHAN,
+	ENOKI_PICKED,
+	ENOKI_RUNNING,
+	ENOKI_MIGRATING,
+	ENOKI_NR_STATES,
+};
+
+/* sched_enoki_entity::flags */
+#define ENOKI_P_COUNTED	0x01	/* in its run queue's list and counts */
+#define ENOKI_P_NEW	0x02	/* its policy was not given it yet */
+#define ENOKI_P_YIELD	0x04	/* called sched_yield() since it was picked */
+
+/* What is counted of each policy; sysfs has the same names. */
+enum enoki_event {
+	ENOKI_EV_task_new,
+	ENOKI_EV_task_wakeup,
+	ENOKI_EV_task_preempt,
+	ENOKI_EV_task_yield,
+	ENOKI_EV_task_migrated,
+	ENOKI_EV_task_blocked,
+	ENOKI_EV_task_dead,
+	ENOKI_EV_task_departed,
+	ENOKI_EV_select_task_rq,
+	ENOKI_EV_pick_next_task,
+	ENOKI_EV_pick_none,
+	ENOKI_EV_pnt_err,
+	ENOKI_EV_task_tick,
+	ENOKI_EV_wakeup_preempt,
+	ENOKI_EV_balance,
+	ENOKI_EV_balance_err,
+	ENOKI_EV_steal,
+	ENOKI_EV_migrate_task_rq,
+	ENOKI_EV_task_prio_changed,
+	ENOKI_EV_task_affinity_changed,
+	ENOKI_EV_cpu_online,
+	ENOKI_EV_cpu_offline,
+	ENOKI_EV_timer_fired,
+	ENOKI_EV_slice_end,
+	ENOKI_EV_override,
+	ENOKI_NR_EVENTS,
+};
+
+/* What is refused; the first ones are enum enoki_err, in its order. */
+enum enoki_reject {
+	ENOKI_REJ_stale,
+	ENOKI_REJ_cpu,
+	ENOKI_REJ_state,
+	ENOKI_REJ_affinity,
+	ENOKI_REJ_race,
+	ENOKI_REJ_offline,
+	ENOKI_REJ_discarded,
+	ENOKI_REJ_lost,
+	ENOKI_REJ_select_cpu,
+	ENOKI_NR_REJECTS,
+};
+
+/**
+ * struct enoki_stats - one CPU's counters of a policy
+ * @events: by &enum enoki_event
+ * @rejected: by &enum enoki_reject
+ *
+ * Each CPU writes its own, with interrupts off.
+ */
+struct enoki_stats {
+	u64	events[ENOKI_NR_EVENTS];
+	u64	rejected[ENOKI_NR_REJECTS];
+};
+
+/**
+ * struct enoki_prq - a policy on a run queue
+ * @es: the policy
+ * @node: in enoki_rq::active while @nr_running is not 0
+ * @vruntime: the time its tasks had here over their weight; policies that
+ *            share a CPU are picked by it
+ * @weight: sum of the weights of its runnable tasks
+ * @nr_running: how many those are
+ * @nr_orphans: how many of them the class has to run by itself
+ * @skip_seq: the pick in which it last had nothing to run
+ *
+ * Protected by the run queue's lock.
+ */
+struct enoki_prq {
+	struct enoki_sched	*es;
+	struct list_head	node;
+	u64			vruntime;
+	unsigned long		weight;
+	unsigned int		nr_running;
+	unsigned int		nr_orphans;
+	unsigned int		skip_seq;
+};
+
+/**
+ * struct enoki_slot - a row of the token table
+ * @gen: generation of the latest grant; only grows, over all tasks of the slot
+ * @task: whose it is
+ * @free_node: in enoki_sched::dead_slots
+ * @nr: its index
+ */
+struct enoki_slot {
+	u64			gen;
+	struct task_struct	*task;
+	struct llist_node	free_node;
+	u32			nr;
+};
+
+/**
+ * struct enoki_timer - a timer that a policy armed
+ * @hrtimer: runs in hard interrupt context
+ * @es: the policy
+ */
+struct enoki_timer {
+	struct hrtimer		hrtimer;
+	struct enoki_sched	*es;
+};
+
+#define ENOKI_LOG_SIZE	4096
+
+/**
+ * struct enoki_sched - a registered policy
+ * @ops: its calls
+ * @priv: its data, passed to each call
+ * @node: in the registry; RCU
+ * @prq: its part of each run queue
+ * @stats: its counters
+ * @users: tasks attached or being attached, until their memory is freed. The
+ *         module is pinned while it is not 0.
+ * @puts: how many of them @work is to put
+ * @lock: of @tasks
+ * @tasks: the tasks attached
+ * @freed: tokens to free
+ * @lost: tokens the policy dropped
+ * @dead_slots: slots to free, one for each user to put
+ * @defer: hard irq_work that looks at @lost and starts @work
+ * @work: frees what the lists above hold, outside all locks
+ * @timers: ops->nr_timers of them
+ * @log_lock: of @log
+ * @log: what the policy wants to say, until @log_work may say it
+ * @log_len: bytes in it
+ * @log_work: hard irq_work that prints @log
+ * @kobj: its directory in sysfs
+ * @released: @kobj is gone
+ */
+struct enoki_sched {
+	const struct enoki_ops	*ops;
+	void			*priv;
+	struct list_head	node;
+	struct enoki_prq __percpu *prq;
+	struct enoki_stats __percpu *stats;
+	atomic_t		users;
+	atomic_t		puts;
+	raw_spinlock_t		lock;
+	struct list_head	tasks;
+	struct llist_head	freed;
+	struct llist_head	lost;
+	struct llist_head	dead_slots;
+	struct irq_work		defer;
+	struct work_struct	work;
+	struct enoki_timer	*timers;
+	raw_spinlock_t		log_lock;
+	char			*log;
+	unsigned int		log_len;
+	struct irq_work		log_work;
+	struct kobject		kobj;
+	struct completion	released;
+};
+
+/*
+ * The one place where a policy is called with a context. What is to see, alter
+ * or hold back every call goes here.
+ */
+#define ENOKI_CALL(_es, _op, _cx, ...)						\
+({										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	lockdep_assert_irqs_disabled();						\
+	this_cpu_inc(__es->stats->events[ENOKI_EV_##_op]);			\
+	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
+})
+
+#define enoki_count(_es, _ev)							\
+	this_cpu_inc((_es)->stats->events[ENOKI_EV_##_ev])
+
+static inline struct enoki_prq *enoki_prq_of(struct enoki_sched *es, int cpu)
+{
+	return per_cpu_ptr(es->prq, cpu);
+}
+
+/* The context of a call under @rq's lock. */
+static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *rq)
+{
+	return (struct enoki_ctx){
+		.now_ns	= rq_clock(rq),
+		.cpu	= cpu_of(rq),
+		.es	= es,
+	};
+}
+
+/* The context of a call without a run queue; interrupts are off. */
+static inline struct enoki_ctx enoki_local_ctx(struct enoki_sched *es)
+{
+	return (struct enoki_ctx){
+		.now_ns	= sched_clock(),
+		.cpu	= smp_processor_id(),
+		.es	= es,
+	};
+}
+
+/* token.c */
+int enoki_slot_alloc(struct enoki_slot **slotp);
+void enoki_slot_free(struct enoki_slot *slot);
+struct task_struct *enoki_lookup(u32 slot, u64 gen, enum enoki_err *err);
+void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info);
+void enoki_set_state(struct task_struct *p, enum enoki_state state);
+struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p);
+struct enoki_task *enoki_lend(struct task_struct *p);
+bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why);
+const char *enoki_state_name(struct task_struct *p);
+
+/* registry.c */
+extern struct list_head enoki_scheds;
+struct enoki_sched *enoki_get(u32 id);
+struct enoki_sched *enoki_get_used(u32 id);
+void enoki_put(struct enoki_sched *es);
+void enoki_reject(struct enoki_sched *es, enum enoki_reject why);
+void enoki_defer(struct enoki_sched *es);
+void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task);
+
+/* timer.c */
+void enoki_slice_start(struct rq *rq, struct task_struct *p);
+void enoki_slice_check(struct rq *rq, struct task_struct *p);
+void enoki_server_init(struct rq *rq);
+void enoki_kick(struct rq *rq, bool resched, bool slice);
+int enoki_timers_init(struct enoki_sched *es);
+void enoki_timers_cancel(struct enoki_sched *es);
+
+/* services.c */
+void enoki_log_fn(struct irq_work *work);
+
+/* sysfs.c */
+__printf(1, 2) void enoki_set_error(const char *fmt, ...);
+int enoki_sysfs_add(struct enoki_sched *es);
+void enoki_sysfs_del(struct enoki_sched *es);
+
+#endif /* _KERNEL_SCHED_ENOKI_INTERNAL_H */

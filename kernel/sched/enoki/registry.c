@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which policies there are, who uses them, and what is left of their tasks.
+ *
+ * Under a run queue's lock nothing can be freed, so tokens and slots that are
+ * done with go to lock-free lists of their policy; a hard irq_work, the only
+ * thing that can be started from there, starts a worker that empties them. A
+ * policy's module is pinned until its last task's memory is freed.
+ */
+
+DEFINE_STATIC_KEY_FALSE(__enoki_enabled);
+
+LIST_HEAD(enoki_scheds);
+static DEFINE_MUTEX(enoki_mutex);
+
+static struct enoki_sched *enoki_find(u32 id)
+{
+	struct enoki_sched *es;
+
+	list_for_each_entry_rcu(es, &enoki_scheds, node, lockdep_is_held(&enoki_mutex)) {
+		if (es->ops->id == id)
+			return es;
+	}
+
+	return NULL;
+}
+
+/**
+ * enoki_get_used - pin a policy for one more task, if it has any
+ * @id: its number
+ *
+ * Context: any. Fork comes here with locks held under which neither the
+ * registry's nor that of static keys can be taken.
+ * Return: the policy, or NULL if there is none or no task is attached to it.
+ */
+struct enoki_sched *enoki_get_used(u32 id)
+{
+	struct enoki_sched *es;
+
+	guard(rcu)();
+	es = enoki_find(id);
+
+	return es && atomic_inc_not_zero(&es->users) ? es : NULL;
+}
+
+/**
+ * enoki_get - pin a policy for one more task
+ * @id: its number
+ *
+ * Context: may sleep, no locks.
+ * Return: the policy, or NULL if there is none or its module is going.
+ */
+struct enoki_sched *enoki_get(u32 id)
+{
+	struct enoki_sched *es = enoki_get_used(id);
+
+	if (es)
+		return es;
+
+	guard(mutex)(&enoki_mutex);
+	es = enoki_find(id);
+	if (!es)
+		return NULL;
+
+	if (!atomic_inc_not_zero(&es->users)) {
+		if (!try_module_get(es->ops->owner))
+			return NULL;
+		static_branch_inc(&__enoki_enabled);
+		atomic_set(&es->users, 1);
+	}
+
+	return es;
+}
+
+/* The worker's half of enoki_put(): takes the locks that its callers can't. */
+static void enoki_put_locked(struct enoki_sched *es)
+{
+	guard(mutex)(&enoki_mutex);
+	if (atomic_dec_and_test(&es->users)) {
+		static_branch_dec(&__enoki_enabled);
+		module_put(es->ops->owner);
+	}
+}
+
+/**
+ * enoki_put - one task less
+ * @es: may be gone afterwards
+ *
+ * Context: any.
+ */
+void enoki_put(struct enoki_sched *es)
+{
+	/* Once it is on the worker's account only this keeps @es. */
+	guard(rcu)();
+	if (atomic_add_unless(&es->users, -1, 1))
+		return;
+
+	atomic_inc(&es->puts);
+	enoki_defer(es);
+}
+
+/**
+ * enoki_reject - count an answer that could not be used
+ * @es: whose
+ * @why: what was wrong with it
+ *
+ * Context: any, interrupts off.
+ */
+void enoki_reject(struct enoki_sched *es, enum enoki_reject why)
+{
+	this_cpu_inc(es->stats->rejected[why]);
+}
+
+/**
+ * enoki_defer - have the policy's lists looked at soon
+ * @es: the policy
+ *
+ * Context: any, run queue locks included.
+ */
+void enoki_defer(struct enoki_sched *es)
+{
+	irq_work_queue(&es->defer);
+}
+
+static struct llist_node *enoki_free_node(struct enoki_task *task)
+{
+	BUILD_BUG_ON(sizeof(task->free_next) != sizeof(struct llist_node));
+	return (struct llist_node *)&task->free_next;
+}
+
+static struct enoki_task *enoki_of_node(struct llist_node *node)
+{
+	return container_of((struct enoki_task **)node, struct enoki_task, free_next);
+}
+
+/**
+ * enoki_give_to_free - free a token once that is possible
+ * @es: its policy
+ * @task: nobody has it any more
+ *
+ * Context: any.
+ */
+void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task)
+{
+	llist_add(enoki_free_node(task), &es->freed);
+	enoki_defer(es);
+}
+
+/**
+ * enoki_token_drop - the policy let go of a token without giving it back
+ * @task: the token
+ *
+ * If it was the valid one of a queued task, the class runs that task by itself
+ * until the next time it hands its token out.
+ *
+ * Context: any, run queue locks included.
+ */
+void enoki_token_drop(struct enoki_task *task)
+{
+	struct enoki_sched *es = task->es;
+
+	llist_add(enoki_free_node(task), &es->lost);
+	enoki_defer(es);
+}
+EXPORT_SYMBOL_GPL(enoki_token_drop);
+
+/* Either adopt a dropped token's task or leave the token to be freed. */
+static void enoki_take_lost(struct enoki_sched *es, struct enoki_task *token)
+{
+	enum enoki_err err;
+	struct task_struct *p;
+
+	guard(rcu)();
+	p = enoki_lookup(token->slot, token->gen, &err);
+	if (p) {
+		CLASS(task_rq_lock, rq_guard)(p);
+
+		if (p->enoki.token == token && p->enoki.gen == token->gen &&
+		    p->enoki.state == ENOKI_QUEUED &&
+		    p->enoki.slot->gen == token->gen) {
+			enoki_reject(es, ENOKI_REJ_lost);
+			WRITE_ONCE(p->enoki.slot->gen, token->gen + 1);
+			enoki_set_state(p, ENOKI_ORPHAN);
+			if (!sched_class_above(rq_guard.rq->donor->sched_class,
+					       &enoki_sched_class))
+				resched_curr(rq_guard.rq);
+			return;
+		}
+	}
+	llist_add(enoki_free_node(token), &es->freed);
+}
+
+static void enoki_defer_fn(struct irq_work *irq_work)
+{
+	struct enoki_sched *es = container_of(irq_work, struct enoki_sched, defer);
+	struct llist_node *node, *next;
+
+	llist_for_each_safe(node, next, llist_del_all(&es->lost))
+		enoki_take_lost(es, enoki_of_node(node));
+
+	queue_work(system_dfl_wq, &es->work);
+}
+
+static struct task_struct *enoki_first_without_token(struct enoki_sched *es)
+{
+	struct task_struct *p;
+
+	guard(raw_spinlock_irqsave)(&es->lock);
+	list_for_each_entry(p, &es->tasks, enoki.tasks_node) {
+		/* Racy, checked again under the run queue's lock. */
+		if (!READ_ONCE(p->enoki.token))
+			return get_task_struct(p);
+	}
+
+	return NULL;
+}
+
+/* Make new tokens for tasks whose policy lost theirs. */
+static void enoki_renew_tokens(struct enoki_sched *es)
+{
+	struct enoki_task_info info;
+	struct enoki_task *token;
+	struct task_struct *p;
+
+	while ((p = enoki_first_without_token(es))) {
+		enoki_fill_info(p, &info);
+		if (es->ops->init_task(es->priv, &info, &token)) {
+			put_task_struct(p);
+			break;
+		}
+
+		scoped_guard (task_rq_lock, p) {
+			if (p->enoki.es == es && !p->enoki.token) {
+				token->es = es;
+				token->slot = p->enoki.slot->nr;
+				p->enoki.token = token;
+				token = NULL;
+			}
+		}
+		if (token)
+			es->ops->free_task(token);
+		put_task_struct(p);
+	}
+}
+
+static void enoki_work_fn(struct work_struct *work)
+{
+	struct enoki_sched *es = container_of(work, struct enoki_sched, work);
+	struct llist_node *slots, *node, *next;
+	struct enoki_slot *slot, *tmp;
+	int puts;
+
+	/* First the users: each one's token was put on its list before. */
+	puts = atomic_xchg(&es->puts, 0);
+	slots = llist_del_all(&es->dead_slots);
+
+	llist_for_each_safe(node, next, llist_del_all(&es->freed))
+		es->ops->free_task(enoki_of_node(node));
+
+	enoki_renew_tokens(es);
+
+	llist_for_each_entry_safe(slot, tmp, slots, free_node) {
+		enoki_slot_free(slot);
+		puts++;
+	}
+	while (puts--)
+		enoki_put_locked(es);
+}
+
+static int enoki_check_ops(const struct enoki_ops *ops)
+{
+	if (ops->abi_version != ENOKI_ABI_VERSION || ops->size != sizeof(*ops) ||
+	    ops->task_size != sizeof(struct enoki_task)) {
+		enoki_set_error("policy built for ABI %u (%u and %u bytes), this kernel has %u (%zu and %zu): rebuild it against this kernel",
+				ops->abi_version, ops->size, ops->task_size,
+				ENOKI_ABI_VERSION, sizeof(*ops),
+				sizeof(struct enoki_task));
+		return -ENOEXEC;
+	}
+	if (!ops->name[0] || strnlen(ops->name, ENOKI_NAME_LEN) == ENOKI_NAME_LEN ||
+	    strnlen(ops->version, ENOKI_NAME_LEN) == ENOKI_NAME_LEN ||
+	    strchr(ops->name, '/')) {
+		enoki_set_error("policy with number %u has no usable name or version", ops->id);
+		return -EINVAL;
+	}
+	if (!ops->id || ops->id > ENOKI_MAX_ID) {
+		enoki_set_error("policy %s: number %u is not in 1..%u", ops->name, ops->id,
+				ENOKI_MAX_ID);
+		return -EINVAL;
+	}
+	if (ops->nr_timers > ENOKI_MAX_TIMERS) {
+		enoki_set_error("policy %s: %u timers, at most %u", ops->name,
+				ops->nr_timers, ENOKI_MAX_TIMERS);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+static int enoki_check_unique(const struct enoki_ops *ops)
+{
+	struct enoki_sched *es;
+
+	list_for_each_entry(es, &enoki_scheds, node) {
+		if (es->ops->id == ops->id) {
+			enoki_set_error("policy %s: number %u is taken by policy %s",
+					ops->name, ops->id, es->ops->name);
+			return -EEXIST;
+		}
+		if (!strcmp(es->ops->name, ops->name)) {
+			enoki_set_error("policy %s: the name is taken, by number %u",
+					ops->name, es->ops->id);
+			return -EEXIST;
+		}
+	}
+
+	return 0;
+}
+
+/*
+ * Reserve, or give back, the time that the deadline server has for attached
+ * tasks, so that real-time tasks can't starve them.
+ */
+static int enoki_attach_servers(bool attach)
+{
+	struct rq *rq;
+	int cpu, ret;
+
+	for_each_possible_cpu(cpu) {
+		rq = cpu_rq(cpu);
+		guard(rq_lock_irqsave)(rq);
+		update_rq_clock(rq);
+		if (!attach) {
+			dl_server_detach_bw(&rq->enoki_server);
+			continue;
+		}
+		if (!rq->enoki_server.dl_server)
+			continue;
+		ret = dl_server_attach_bw(&rq->enoki_server);
+		if (ret)
+			return ret;
+	}
+
+	return 0;
+}
+
+static void enoki_sched_free(struct enoki_sched *es)
+{
+	free_percpu(es->prq);
+	free_percpu(es->stats);
+	kfree(es->timers);
+	kfree(es->log);
+	kfree(es);
+}
+
+static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *priv)
+{
+	struct enoki_sched *es = kzalloc(sizeof(*es), GFP_KERNEL);
+	struct enoki_prq *prq;
+	int cpu;
+
+	if (!es)
+		return NULL;
+
+	es->ops = ops;
+	es->priv = priv;
+	raw_spin_lock_init(&es->lock);
+	INIT_LIST_HEAD(&es->tasks);
+	init_llist_head(&es->freed);
+	init_llist_head(&es->lost);
+	init_llist_head(&es->dead_slots);
+	es->defer = IRQ_WORK_INIT_HARD(enoki_defer_fn);
+	INIT_WORK(&es->work, enoki_work_fn);
+	raw_spin_lock_init(&es->log_lock);
+	es->log_work = IRQ_WORK_INIT_HARD(enoki_log_fn);
+	init_completion(&es->released);
+	es->prq = alloc_percpu(struct enoki_prq);
+	es->stats = alloc_percpu(struct enoki_stats);
+	es->log = kmalloc(ENOKI_LOG_SIZE, GFP_KERNEL);
+	if (!es->prq || !es->stats || !es->log || enoki_timers_init(es)) {
+		enoki_sched_free(es);
+		return NULL;
+	}
+	for_each_possible_cpu(cpu) {
+		prq = enoki_prq_of(es, cpu);
+		prq->es = es;
+		INIT_LIST_HEAD(&prq->node);
+	}
+
+	return es;
+}
+
+/**
+ * enoki_register - offer a policy to tasks
+ * @ops: its calls; must stay until enoki_unregister()
+ * @sched: its data; on success the registration's, freed with ops->free_sched
+ *
+ * Context: may sleep; from a module's init function.
+ * Return: the registration, or an ERR_PTR(); last_error in sysfs then says in
+ *         words what is wrong.
+ */
+struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched)
+{
+	struct enoki_sched *es;
+	int ret;
+
+	ret = enoki_check_ops(ops);
+	if (ret)
+		return ERR_PTR(ret);
+
+	es = enoki_sched_alloc(ops, sched);
+	if (!es)
+		return ERR_PTR(-ENOMEM);
+
+	guard(mutex)(&enoki_mutex);
+	ret = enoki_check_unique(ops);
+	if (ret)
+		goto err_free;
+
+	if (list_empty(&enoki_scheds)) {
+		ret = enoki_attach_servers(true);
+		if (ret) {
+			enoki_set_error("policy %s: deadline tasks leave no bandwidth for enoki_server (see /sys/kernel/debug/sched/enoki_server)",
+					ops->name);
+			goto err_servers;
+		}
+	}
+
+	ret = enoki_sysfs_add(es);
+	if (ret)
+		goto err_servers;
+
+	list_add_tail_rcu(&es->node, &enoki_scheds);
+	pr_info("sched_enoki: policy %s %s registered as number %u\n", ops->name,
+		ops->version, ops->id);
+
+	return es;
+
+err_servers:
+	if (list_empty(&enoki_scheds))
+		enoki_attach_servers(false);
+err_free:
+	enoki_sched_free(es);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_GPL(enoki_register);
+
+/**
+ * enoki_unregister - take a policy back
+ * @es: what enoki_register() returned; no task is attached to it
+ *
+ * Context: may sleep; from a module's exit function, which runs only when the
+ * module is not pinned any more.
+ */
+void enoki_unregister(struct enoki_sched *es)
+{
+	struct llist_node *node, *next;
+
+	scoped_guard (mutex, &enoki_mutex) {
+		WARN_ON_ONCE(atomic_read(&es->users));
+		list_del_rcu(&es->node);
+		if (list_empty(&enoki_scheds))
+			enoki_attach_servers(false);
+	}
+	enoki_sysfs_del(es);
+	/* Calls without a task (balance, CPUs) end with their RCU section. */
+	synchronize_rcu();
+	enoki_timers_cancel(es);
+	es->ops->free_sched(es->priv);
+	irq_work_sync(&es->defer);
+	irq_work_sync(&es->log_work);
+	flush_work(&es->work);
+	llist_for_each_safe(node, next, llist_del_all(&es->freed))
+		es->ops->free_task(enoki_of_node(node));
+	pr_info("sched_enoki: policy %s unregistered\n", es->ops->name);
+	enoki_sched_free(es);
+}
+EXPORT_SYMBOL_GPL(enoki_unregister);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a policy may ask the kernel for. None of these calls the policy back,
+ * takes a run queue's lock, allocates, wakes or prints.
+ */
+
+/**
+ * enoki_task_allowed - may the task run on a CPU?
+ * @task: its token, owned by the caller
+ * @cpu: the CPU
+ *
+ * Context: interrupts off. A hint: affinity may change the moment after, and
+ * then balance_err says so.
+ * Return: its affinity and migrate_disable() state permit it.
+ */
+bool enoki_task_allowed(const struct enoki_task *task, s32 cpu)
+{
+	enum enoki_err err;
+	struct task_struct *p;
+
+	if ((u32)cpu >= nr_cpu_ids)
+		return false;
+
+	guard(rcu)();
+	p = enoki_lookup(task->slot, task->gen, &err);
+	if (!p)
+		return false;
+
+	return cpumask_test_cpu(cpu, p->cpus_ptr) &&
+	       (cpu == task_cpu(p) || !is_migration_disabled(p));
+}
+EXPORT_SYMBOL_GPL(enoki_task_allowed);
+
+/**
+ * enoki_resched_cpu - have a CPU ask its policies again what to run
+ * @cpu: the CPU; one that is none or offline is ignored
+ *
+ * Context: any call of a policy.
+ */
+void enoki_resched_cpu(s32 cpu)
+{
+	if ((u32)cpu < nr_cpu_ids && cpu_possible(cpu))
+		enoki_kick(cpu_rq(cpu), true, false);
+}
+EXPORT_SYMBOL_GPL(enoki_resched_cpu);
+
+/**
+ * enoki_cpu_active - does a CPU take tasks?
+ * @cpu: the CPU
+ *
+ * Return: true for a CPU that is online and not on its way out.
+ */
+bool enoki_cpu_active(s32 cpu)
+{
+	return (u32)cpu < nr_cpu_ids && cpu_active(cpu);
+}
+EXPORT_SYMBOL_GPL(enoki_cpu_active);
+
+/**
+ * enoki_cpu_idle - does a CPU run nothing, and has nothing to run?
+ * @cpu: the CPU
+ *
+ * Return: true if so a moment ago.
+ */
+bool enoki_cpu_idle(s32 cpu)
+{
+	return enoki_cpu_active(cpu) && idle_cpu(cpu);
+}
+EXPORT_SYMBOL_GPL(enoki_cpu_idle);
+
+/**
+ * enoki_cpu_topology - where does a CPU stand?
+ * @cpu: the CPU
+ * @topo: filled in; for a CPU that is none, as if it stood alone
+ */
+void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
+{
+	int other;
+
+	*topo = (struct enoki_topology){ .smt = cpu, .llc = cpu };
+	if ((u32)cpu >= nr_cpu_ids || !cpu_possible(cpu))
+		return;
+
+	topo->smt = cpumask_first(topology_sibling_cpumask(cpu));
+	if ((u32)topo->smt >= nr_cpu_ids)
+		topo->smt = cpu;
+	topo->node = cpu_to_node(cpu);
+	for_each_possible_cpu(other) {
+		if (cpus_share_cache(cpu, other)) {
+			topo->llc = other;
+			break;
+		}
+	}
+}
+EXPORT_SYMBOL_GPL(enoki_cpu_topology);
+
+/**
+ * enoki_log_fn - print what a policy has said
+ * @work: its log_work
+ *
+ * Context: hard interrupt, no locks.
+ */
+void enoki_log_fn(struct irq_work *work)
+{
+	struct enoki_sched *es = container_of(work, struct enoki_sched, log_work);
+	char line[256];
+	unsigned int len;
+
+	for (;;) {
+		scoped_guard (raw_spinlock_irqsave, &es->log_lock) {
+			char *end = memchr(es->log, '\n', es->log_len);
+
+			len = end ? end - es->log + 1 : es->log_len;
+			memcpy(line, es->log, min(len, sizeof(line)));
+			memmove(es->log, es->log + len, es->log_len - len);
+			es->log_len -= len;
+		}
+		if (!len)
+			break;
+		pr_info("sched_enoki: %s: %.*s\n", es->ops->name,
+			(int)min(len - 1, sizeof(line)), line);
+	}
+}
+
+/**
+ * enoki_log - have a policy's words printed when it is safe
+ * @es: the policy
+ * @msg: one line, without its end
+ * @len: its length
+ *
+ * Words that find no room are dropped.
+ *
+ * Context: any call of the policy.
+ */
+void enoki_log(struct enoki_sched *es, const char *msg, u32 len)
+{
+	scoped_guard (raw_spinlock_irqsave, &es->log_lock) {
+		if (len >= ENOKI_LOG_SIZE - es->log_len)
+			return;
+		memcpy(es->log + es->log_len, msg, len);
+		es->log[es->log_len + len] = '\n';
+		es->log_len += len + 1;
+	}
+	irq_work_queue(&es->log_work);
+}
+EXPORT_SYMBOL_GPL(enoki_log);

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/sched_enoki: which policies there are and what they did.
+ * Documentation/ABI/testing/sysfs-kernel-sched_enoki describes the files.
+ */
+
+static struct kobject *enoki_kobj;
+
+static DEFINE_RAW_SPINLOCK(enoki_error_lock);
+static char enoki_last_error[256];
+
+/**
+ * enoki_set_error - say why the latest request was refused
+ * @fmt: one line, without its end
+ *
+ * Errno values are too few to tell refusals apart, and module loading folds
+ * them. The words go to last_error and to the kernel log.
+ *
+ * Context: no run queue locked.
+ */
+void enoki_set_error(const char *fmt, ...)
+{
+	char line[sizeof(enoki_last_error)];
+	va_list args;
+
+	va_start(args, fmt);
+	vscnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+
+	scoped_guard (raw_spinlock_irqsave, &enoki_error_lock)
+		strscpy(enoki_last_error, line);
+
+	pr_notice_ratelimited("sched_enoki: %s\n", line);
+}
+
+static ssize_t last_error_show(struct kobject *kobj, struct kobj_attribute *attr,
+			       char *buf)
+{
+	char line[sizeof(enoki_last_error)];
+
+	scoped_guard (raw_spinlock_irqsave, &enoki_error_lock)
+		strscpy(line, enoki_last_error);
+
+	return sysfs_emit(buf, "%s\n", line);
+}
+
+static ssize_t abi_version_show(struct kobject *kobj, struct kobj_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%u\n", ENOKI_ABI_VERSION);
+}
+
+static struct kobj_attribute enoki_last_error_attr = __ATTR_RO(last_error);
+static struct kobj_attribute enoki_abi_version_attr = __ATTR_RO(abi_version);
+
+static struct attribute *enoki_attrs[] = {
+	&enoki_last_error_attr.attr,
+	&enoki_abi_version_attr.attr,
+	NULL,
+};
+
+static const struct attribute_group enoki_attr_group = {
+	.attrs = enoki_attrs,
+};
+
+static struct enoki_sched *enoki_of_kobj(struct kobject *kobj)
+{
+	return container_of(kobj, struct enoki_sched, kobj);
+}
+
+static ssize_t id_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->ops->id);
+}
+
+static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", enoki_of_kobj(kobj)->ops->name);
+}
+
+static ssize_t version_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%s\n", enoki_of_kobj(kobj)->ops->version);
+}
+
+static ssize_t module_show(struct kobject *kobj, struct kobj_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%s\n", module_name(enoki_of_kobj(kobj)->ops->owner));
+}
+
+/* Tasks whose memory is yet to be freed count: at 0 the module can go. */
+static ssize_t nr_tasks_show(struct kobject *kobj, struct kobj_attribute *attr,
+			     char *buf)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&enoki_of_kobj(kobj)->users));
+}
+
+static const char * const enoki_event_names[ENOKI_NR_EVENTS] = {
+	[ENOKI_EV_task_new]            = "task_new",
+	[ENOKI_EV_task_wakeup]         = "task_wakeup",
+	[ENOKI_EV_task_preempt]        = "task_preempt",
+	[ENOKI_EV_task_yield]          = "task_yield",
+	[ENOKI_EV_task_migrated]       = "task_migrated",
+	[ENOKI_EV_task_blocked]        = "task_blocked",
+	[ENOKI_EV_task_dead]           = "task_dead",
+	[ENOKI_EV_task_departed]       = "task_departed",
+	[ENOKI_EV_select_task_rq]      = "select_task_rq",
+	[ENOKI_EV_pick_next_task]      = "pick_next_task",
+	[ENOKI_EV_pick_none]           = "pick_none",
+	[ENOKI_EV_pnt_err]             = "pnt_err",
+	[ENOKI_EV_task_tick]           = "task_tick",
+	[ENOKI_EV_wakeup_preempt]      = "wakeup_preempt",
+	[ENOKI_EV_balance]             = "balance",
+	[ENOKI_EV_balance_err]         = "balance_err",
+	[ENOKI_EV_steal]               = "steal",
+	[ENOKI_EV_migrate_task_rq]     = "migrate_task_rq",
+	[ENOKI_EV_task_prio_changed]   = "task_prio_changed",
+	[ENOKI_EV_task_affinity_changed] = "task_affinity_changed",
+	[ENOKI_EV_cpu_online]          = "cpu_online",
+	[ENOKI_EV_cpu_offline]         = "cpu_offline",
+	[ENOKI_EV_timer_fired]         = "timer_fired",
+	[ENOKI_EV_slice_end]           = "slice_end",
+	[ENOKI_EV_override]            = "override",
+};
+
+static const char * const enoki_reject_names[ENOKI_NR_REJECTS] = {
+	[ENOKI_REJ_stale]              = "stale",
+	[ENOKI_REJ_cpu]                = "cpu",
+	[ENOKI_REJ_state]              = "state",
+	[ENOKI_REJ_affinity]           = "affinity",
+	[ENOKI_REJ_race]               = "race",
+	[ENOKI_REJ_offline]            = "offline",
+	[ENOKI_REJ_discarded]          = "discarded",
+	[ENOKI_REJ_lost]               = "lost",
+	[ENOKI_REJ_select_cpu]         = "select_cpu",
+};
+
+static ssize_t events_show(struct kobject *kobj, struct kobj_attribute *attr,
+			   char *buf)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	int i, cpu, len = 0;
+	u64 sum;
+
+	for (i = 0; i < ENOKI_NR_EVENTS; i++) {
+		sum = 0;
+		for_each_possible_cpu(cpu)
+			sum += per_cpu_ptr(es->stats, cpu)->events[i];
+		len += sysfs_emit_at(buf, len, "%s %llu\n", enoki_event_names[i], sum);
+	}
+
+	return len;
+}
+
+static ssize_t rejected_show(struct kobject *kobj, struct kobj_attribute *attr,
+			     char *buf)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	int i, cpu, len = 0;
+	u64 sum;
+
+	for (i = 0; i < ENOKI_NR_REJECTS; i++) {
+		sum = 0;
+		for_each_possible_cpu(cpu)
+			sum += per_cpu_ptr(es->stats, cpu)->rejected[i];
+		len += sysfs_emit_at(buf, len, "%s %llu\n", enoki_reject_names[i], sum);
+	}
+
+	return len;
+}
+
+static struct kobj_attribute enoki_id_attr = __ATTR_RO(id);
+static struct kobj_attribute enoki_name_attr = __ATTR_RO(name);
+static struct kobj_attribute enoki_version_attr = __ATTR_RO(version);
+static struct kobj_attribute enoki_module_attr = __ATTR_RO(module);
+static struct kobj_attribute enoki_nr_tasks_attr = __ATTR_RO(nr_tasks);
+static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
+static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
+
+static struct attribute *enoki_sched_attrs[] = {
+	&enoki_id_attr.attr,
+	&enoki_name_attr.attr,
+	&enoki_version_attr.attr,
+	&enoki_module_attr.attr,
+	&enoki_nr_tasks_attr.attr,
+	&enoki_events_attr.attr,
+	&enoki_rejected_attr.attr,
+	NULL,
+};
+ATTRIBUTE_GROUPS(enoki_sched);
+
+static void enoki_kobj_release(struct kobject *kobj)
+{
+	complete(&enoki_of_kobj(kobj)->released);
+}
+
+static const struct kobj_type enoki_ktype = {
+	.release	= enoki_kobj_release,
+	.sysfs_ops	= &kobj_sysfs_ops,
+	.default_groups	= enoki_sched_groups,
+};
+
+/**
+ * enoki_sysfs_add - make a policy's directory
+ * @es: the policy
+ *
+ * Return: 0 or a negative errno.
+ */
+int enoki_sysfs_add(struct enoki_sched *es)
+{
+	int ret;
+
+	ret = kobject_init_and_add(&es->kobj, &enoki_ktype, enoki_kobj, "%s",
+				   es->ops->name);
+	if (ret) {
+		enoki_set_error("policy %s: no directory in sysfs, error %d",
+				es->ops->name, ret);
+		enoki_sysfs_del(es);
+	}
+
+	return ret;
+}
+
+/**
+ * enoki_sysfs_del - remove a policy's directory and wait for its readers
+ * @es: the policy
+ */
+void enoki_sysfs_del(struct enoki_sched *es)
+{
+	kobject_del(&es->kobj);
+	kobject_put(&es->kobj);
+	wait_for_completion(&es->released);
+}
+
+static int __init enoki_sysfs_init(void)
+{
+	enoki_kobj = kobject_create_and_add("sched_enoki", kernel_kobj);
+	if (!enoki_kobj)
+		return -ENOMEM;
+
+	return sysfs_create_group(enoki_kobj, &enoki_attr_group);
+}
+core_initcall(enoki_sysfs_init);
