@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the class's calls to the trait: the ops table of a policy.
+//!
+//! The class is trusted to keep the contract of `include/linux/sched/enoki.h`; the policy is not
+//! trusted with anything. Here the one meets the other.
+//!
+//! # Safety of the calls
+//!
+//! The class calls each function of the table as the header says. In particular:
+//!
+//! 1. `sched` is what was registered with the table: a pointer to the `S` that is the class's from
+//!    then on, and lives until `free_sched`.
+//! 2. `cx` is valid for the call, `cx->cpu` is a possible CPU, `cx->es` is the registration, and
+//!    interrupts are off.
+//! 3. `task` was made by this table's `init_task`, and neither was nor is being passed to its
+//!    `free_task`.
+//! 4. Where a token passes to the policy, the class owned it and does not touch it again until the
+//!    policy gives it back. Where a task is lent, the class owns its token, and neither touches it
+//!    nor lends it to another call for the length of this one. When a policy has lost a token, the
+//!    class makes the task another one, and leaves the lost one alone until it is dropped.
+//! 5. Where a task is only named, the run queue that it is on is locked, and so the class neither
+//!    grants nor frees its token meanwhile.
+//! 6. Other pointers are valid, and nobody else uses what they point to, for the call.
+
+use crate::{
+    cpu::CpuId,
+    ctx::Ctx,
+    sched::{Refusal, Scheduler, WakeFlags},
+    sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawOps, RawTask},
+    token::{Leave, Lent, Migration, Schedulable, Task, TaskId, TaskInfo, TaskKey, TaskName},
+};
+use core::{marker::PhantomData, mem::size_of, ptr};
+
+/// The length of the fields for names in `struct enoki_ops`.
+const NAME_LEN: usize = 32;
+
+/// A NUL-terminated copy of `text`.
+const fn name(text: &str) -> [u8; NAME_LEN] {
+    let text = text.as_bytes();
+    assert!(
+        !text.is_empty() && text.len() < NAME_LEN,
+        "a policy's NAME and VERSION have 1 to 31 bytes"
+    );
+    let mut field = [0; NAME_LEN];
+    let mut i = 0;
+    while i < text.len() {
+        field[i] = text[i];
+        i += 1;
+    }
+    field
+}
+
+impl Refusal {
+    fn from_raw(err: u32) -> Refusal {
+        match err {
+            sys::ERR_STALE => Refusal::Stale,
+            sys::ERR_CPU => Refusal::Cpu,
+            sys::ERR_STATE => Refusal::State,
+            sys::ERR_AFFINITY => Refusal::Affinity,
+            sys::ERR_RACE => Refusal::Race,
+            sys::ERR_OFFLINE => Refusal::Offline,
+            sys::ERR_DISCARDED => Refusal::Discarded,
+            _ => Refusal::Other,
+        }
+    }
+}
+
+impl Leave {
+    fn from_raw(why: u32) -> Leave {
+        match why {
+            sys::LEAVE_MIGRATE => Leave::Migrate,
+            sys::LEAVE_BOOST => Leave::Boost,
+            sys::LEAVE_DETACH => Leave::Detach,
+            sys::LEAVE_OVERRIDE => Leave::Override,
+            _ => Leave::Other,
+        }
+    }
+}
+
+/// Makes the functions that pass a token to the policy.
+macro_rules! grant {
+    ($($name:ident($($arg:ident: $raw:ty => $value:expr),*);)*) => {$(
+        /// # Safety
+        ///
+        /// See the module's documentation.
+        unsafe extern "C" fn $name(
+            sched: *mut c_void,
+            cx: *const RawCtx,
+            task: *mut RawTask,
+            $($arg: $raw,)*
+        ) {
+            let (sched, mut ctx, task) =
+                // SAFETY: By 1, 2 and 4.
+                unsafe { (Self::sched(sched), Ctx::from_raw(cx), Schedulable::grant(task)) };
+            sched.$name(&mut ctx, task, $($value,)*);
+        }
+    )*};
+}
+
+/// Makes the functions that lend a task to the policy.
+macro_rules! lend {
+    ($($name:ident($($arg:ident: $raw:ty => $value:expr),*) $(-> $ret:ty)?;)*) => {$(
+        /// # Safety
+        ///
+        /// See the module's documentation.
+        unsafe extern "C" fn $name(
+            sched: *mut c_void,
+            cx: *const RawCtx,
+            task: *mut RawTask,
+            $($arg: $raw,)*
+        ) $(-> $ret)? {
+            let (sched, mut ctx, mut task) =
+                // SAFETY: By 1, 2 and 4.
+                unsafe { (Self::sched(sched), Ctx::from_raw(cx), Lent::borrow(task)) };
+            sched.$name(&mut ctx, &mut task, $($value,)*)
+        }
+    )*};
+}
+
+/// Makes the functions that name a task to the policy, with how it is now.
+macro_rules! change {
+    ($($name:ident;)*) => {$(
+        /// # Safety
+        ///
+        /// See the module's documentation.
+        unsafe extern "C" fn $name(
+            sched: *mut c_void,
+            cx: *const RawCtx,
+            task: *mut RawTask,
+            info: *const RawInfo,
+        ) {
+            let (sched, mut ctx, info) =
+                // SAFETY: By 1, 2 and 6.
+                unsafe { (Self::sched(sched), Ctx::from_raw(cx), TaskInfo::from_raw(info)) };
+            // SAFETY: By 3 and 5.
+            let task = unsafe { TaskName::from_raw(task, Some(info)) };
+            sched.$name(&mut ctx, &task, info);
+        }
+    )*};
+}
+
+/// Makes the functions that are about a CPU or a timer.
+macro_rules! event {
+    ($($name:ident($arg:ident: $raw:ty => $value:expr);)*) => {$(
+        /// # Safety
+        ///
+        /// See the module's documentation.
+        unsafe extern "C" fn $name(sched: *mut c_void, cx: *const RawCtx, $arg: $raw) {
+            // SAFETY: By 1 and 2.
+            let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+            sched.$name(&mut ctx, $value);
+        }
+    )*};
+}
+
+/// The CPU number of an event, which comes from the class.
+fn cpu(id: i32) -> CpuId {
+    // SAFETY: The class passes numbers of possible CPUs only.
+    unsafe { CpuId::from_raw(id) }
+}
+
+/// The ops table of the policy `S`.
+pub(crate) struct Adapter<S>(PhantomData<S>);
+
+impl<S: Scheduler> Adapter<S> {
+    /// The table, but for its owner.
+    pub(crate) const OPS: RawOps = {
+        assert!(
+            S::ID >= 1 && S::ID <= sys::MAX_ID,
+            "a policy's ID is 1 to 99"
+        );
+        assert!(
+            S::TIMERS <= sys::MAX_TIMERS,
+            "a policy has at most 64 timers"
+        );
+        RawOps {
+            abi_version: sys::ABI_VERSION,
+            size: size_of::<RawOps>() as u32,
+            task_size: size_of::<RawTask>() as u32,
+            id: S::ID,
+            nr_timers: S::TIMERS,
+            reserved: 0,
+            name: name(S::NAME),
+            version: name(S::VERSION),
+            owner: ptr::null_mut(),
+            free_sched: Some(Self::free_sched),
+            init_task: Some(Self::init_task),
+            free_task: Some(Self::free_task),
+            task_new: Some(Self::task_new),
+            task_wakeup: Some(Self::task_wakeup),
+            task_preempt: Some(Self::task_preempt),
+            task_yield: Some(Self::task_yield),
+            task_migrated: Some(Self::task_migrated),
+            task_blocked: Some(Self::task_blocked),
+            task_dead: Some(Self::task_dead),
+            task_departed: Some(Self::task_departed),
+            select_task_rq: Some(Self::select_task_rq),
+            pick_next_task: Some(Self::pick_next_task),
+            pnt_err: Some(Self::pnt_err),
+            task_tick: Some(Self::task_tick),
+            wakeup_preempt: Some(Self::wakeup_preempt),
+            balance: Some(Self::balance),
+            balance_err: Some(Self::balance_err),
+            migrate_task_rq: Some(Self::migrate_task_rq),
+            task_prio_changed: Some(Self::task_prio_changed),
+            task_affinity_changed: Some(Self::task_affinity_changed),
+            cpu_online: Some(Self::cpu_online),
+            cpu_offline: Some(Self::cpu_offline),
+            timer_fired: Some(Self::timer_fired),
+        }
+    };
+
+    /// # Safety
+    ///
+    /// `sched` must point to an `S` that nobody changes for `'a`.
+    #[inline]
+    unsafe fn sched<'a>(sched: *mut c_void) -> &'a S {
+        // SAFETY: By the requirements of this function.
+        unsafe { &*sched.cast::<S>() }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation. The class does not use the policy after this.
+    unsafe extern "C" fn free_sched(sched: *mut c_void) {
+        // SAFETY: By 1; the policy was made by `Box::into_raw()`, and nobody uses it any more.
+        drop(unsafe { sys::Box::<S>::from_raw(sched.cast()) });
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn init_task(
+        sched: *mut c_void,
+        info: *const RawInfo,
+        task: *mut *mut RawTask,
+    ) -> c_int {
+        // SAFETY: By 1 and 6.
+        let (sched, info) = unsafe { (Self::sched(sched), TaskInfo::from_raw(info)) };
+        let made = sched
+            .init_task(info)
+            .and_then(|state| sys::boxed(Task::new(state)));
+        match made {
+            Ok(made) => {
+                // SAFETY: By 6. The head comes first in `Task`.
+                unsafe { task.write(sys::Box::into_raw(made).cast()) };
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation. The class does not use the token after this.
+    unsafe extern "C" fn free_task(task: *mut RawTask) {
+        // SAFETY: By 3; `init_task` made it by `Box::into_raw()`, and nobody uses it any more.
+        drop(unsafe { sys::Box::<Task<S::Task>>::from_raw(task.cast()) });
+    }
+
+    grant! {
+        task_new();
+        task_wakeup(flags: u32 => WakeFlags(flags));
+        task_preempt();
+        task_yield();
+        task_migrated(from: i32 => cpu(from));
+        pnt_err(err: u32 => Refusal::from_raw(err));
+    }
+
+    lend! {
+        task_blocked();
+        task_dead();
+        task_departed();
+        task_tick() -> bool;
+        wakeup_preempt(woken: u64 => TaskId(woken)) -> bool;
+    }
+
+    change! {
+        task_prio_changed;
+        task_affinity_changed;
+    }
+
+    event! {
+        cpu_online(id: i32 => cpu(id));
+        cpu_offline(id: i32 => cpu(id));
+        timer_fired(timer: u32 => timer);
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn select_task_rq(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        task: *mut RawTask,
+        prev: i32,
+        flags: u32,
+    ) -> i32 {
+        // SAFETY: By 1, 2 and 4.
+        let (sched, mut ctx, task) =
+            unsafe { (Self::sched(sched), Ctx::from_raw(cx), Lent::borrow(task)) };
+        sched
+            .select_task_rq(&mut ctx, &task, cpu(prev), WakeFlags(flags))
+            .as_raw()
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn pick_next_task(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        prev: *mut RawTask,
+        slice_ns: *mut u64,
+    ) -> *mut RawTask {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        let prev = if prev.is_null() {
+            None
+        } else {
+            // SAFETY: By 4.
+            Some(unsafe { Schedulable::grant(prev) })
+        };
+        match sched.pick_next_task(&mut ctx, prev) {
+            Some(runnable) => {
+                let (task, slice) = runnable.into_raw();
+                // SAFETY: By 6.
+                unsafe { slice_ns.write(slice.0) };
+                task.as_ptr()
+            }
+            None => ptr::null_mut(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn balance(sched: *mut c_void, cx: *const RawCtx, key: *mut RawKey) -> bool {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        match sched.balance(&mut ctx) {
+            Some(task) => {
+                // SAFETY: By 6.
+                unsafe { key.write(task.into_raw()) };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn balance_err(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        key: *const RawKey,
+        err: u32,
+    ) {
+        // SAFETY: By 1, 2 and 6; a key's CPU is always a possible one.
+        let (sched, mut ctx, key) = unsafe {
+            (
+                Self::sched(sched),
+                Ctx::from_raw(cx),
+                TaskKey::from_raw(key),
+            )
+        };
+        sched.balance_err(&mut ctx, key, Refusal::from_raw(err));
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn migrate_task_rq(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        task: *mut RawTask,
+        why: u32,
+    ) -> *mut RawTask {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        // SAFETY: By 3 and 5.
+        let name = unsafe { TaskName::from_raw(task, None) };
+        sched
+            .migrate_task_rq(&mut ctx, Migration::new(name, Leave::from_raw(why)))
+            .into_raw()
+    }
+}

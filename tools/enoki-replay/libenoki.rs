@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! libEnoki for user space: the twin of `rust/enoki/lib.rs`.
+//!
+//! It has the same files but for `sys`, so that a policy's source builds against it unchanged. Here
+//! policies are tested, and recordings of them replayed.
+
+#[cfg(test)]
+extern crate self as enoki;
+
+#[path = "../../rust/enoki/adapter.rs"]
+mod adapter;
+#[path = "../../rust/enoki/cpu.rs"]
+pub mod cpu;
+#[path = "../../rust/enoki/ctx.rs"]
+pub mod ctx;
+#[path = "../../rust/enoki/fifo.rs"]
+pub mod fifo;
+#[path = "../../rust/enoki/prelude.rs"]
+pub mod prelude;
+#[path = "../../rust/enoki/queue.rs"]
+mod queue;
+#[path = "../../rust/enoki/sched.rs"]
+pub mod sched;
+pub mod sim;
+mod sys;
+#[path = "../../rust/enoki/time.rs"]
+pub mod time;
+#[path = "../../rust/enoki/token.rs"]
+pub mod token;
+#[path = "../../rust/enoki/tree.rs"]
+pub mod tree;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What libEnoki is made of in user space.
+//!
+//! The module of the same name in `rust/enoki/` is the kernel's. What the class does there is done
+//! by [`crate::sim`] here.
+
+use crate::{
+    cpu::{CpuId, Topology},
+    sim, token,
+};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Mutex, MutexGuard,
+    },
+};
+
+pub(crate) use std::ffi::{c_int, c_void};
+
+pub(crate) type Box<T> = std::boxed::Box<T>;
+pub(crate) type Array<T> = Vec<T>;
+
+/// The C structures of `include/linux/sched/enoki.h`. Its comments explain them.
+mod raw {
+    use super::{c_int, c_void};
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct RawInfo {
+        pub(crate) id: u64,
+        pub(crate) runtime_ns: u64,
+        pub(crate) weight: u32,
+        pub(crate) nice: i32,
+        pub(crate) nr_cpus_allowed: u32,
+        pub(crate) flags: u32,
+    }
+
+    #[repr(C)]
+    pub(crate) struct RawTask {
+        pub(crate) info: RawInfo,
+        pub(crate) gen: u64,
+        pub(crate) slot: u32,
+        pub(crate) cpu: i32,
+        pub(crate) es: *mut RawSched,
+        pub(crate) free_next: *mut RawTask,
+    }
+
+    impl Default for RawTask {
+        fn default() -> RawTask {
+            RawTask {
+                info: RawInfo::default(),
+                gen: 0,
+                slot: 0,
+                cpu: 0,
+                es: std::ptr::null_mut(),
+                free_next: std::ptr::null_mut(),
+            }
+        }
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct RawKey {
+        pub(crate) gen: u64,
+        pub(crate) slot: u32,
+        pub(crate) cpu: i32,
+    }
+
+    /// The simulator's registration.
+    pub(crate) enum RawSched {}
+
+    #[repr(C)]
+    pub(crate) struct RawCtx {
+        pub(crate) now_ns: u64,
+        pub(crate) cpu: i32,
+        pub(crate) flags: u32,
+        pub(crate) es: *mut RawSched,
+    }
+
+    type Sched = *mut c_void;
+    type Ctx = *const RawCtx;
+    type Task = *mut RawTask;
+    type Give = unsafe extern "C" fn(Sched, Ctx, Task);
+    type Change = unsafe extern "C" fn(Sched, Ctx, Task, *const RawInfo);
+    type OfCpu = unsafe extern "C" fn(Sched, Ctx, i32);
+
+    #[repr(C)]
+    pub(crate) struct RawOps {
+        pub(crate) abi_version: u32,
+        pub(crate) size: u32,
+        pub(crate) task_size: u32,
+        pub(crate) id: u32,
+        pub(crate) nr_timers: u32,
+        pub(crate) reserved: u32,
+        pub(crate) name: [u8; 32],
+        pub(crate) version: [u8; 32],
+        pub(crate) owner: *mut c_void,
+        pub(crate) free_sched: Option<unsafe extern "C" fn(Sched)>,
+        pub(crate) init_task:
+            Option<unsafe extern "C" fn(Sched, *const RawInfo, *mut Task) -> c_int>,
+        pub(crate) free_task: Option<unsafe extern "C" fn(Task)>,
+        pub(crate) task_new: Option<Give>,
+        pub(crate) task_wakeup: Option<unsafe extern "C" fn(Sched, Ctx, Task, u32)>,
+        pub(crate) task_preempt: Option<Give>,
+        pub(crate) task_yield: Option<Give>,
+        pub(crate) task_migrated: Option<unsafe extern "C" fn(Sched, Ctx, Task, i32)>,
+        pub(crate) task_blocked: Option<Give>,
+        pub(crate) task_dead: Option<Give>,
+        pub(crate) task_departed: Option<Give>,
+        pub(crate) select_task_rq: Option<unsafe extern "C" fn(Sched, Ctx, Task, i32, u32) -> i32>,
+        pub(crate) pick_next_task: Option<unsafe extern "C" fn(Sched, Ctx, Task, *mut u64) -> Task>,
+        pub(crate) pnt_err: Option<unsafe extern "C" fn(Sched, Ctx, Task, u32)>,
+        pub(crate) task_tick: Option<unsafe extern "C" fn(Sched, Ctx, Task) -> bool>,
+        pub(crate) wakeup_preempt: Option<unsafe extern "C" fn(Sched, Ctx, Task, u64) -> bool>,
+        pub(crate) balance: Option<unsafe extern "C" fn(Sched, Ctx, *mut RawKey) -> bool>,
+        pub(crate) balance_err: Option<unsafe extern "C" fn(Sched, Ctx, *const RawKey, u32)>,
+        pub(crate) migrate_task_rq: Option<unsafe extern "C" fn(Sched, Ctx, Task, u32) -> Task>,
+        pub(crate) task_prio_changed: Option<Change>,
+        pub(crate) task_affinity_changed: Option<Change>,
+        pub(crate) cpu_online: Option<OfCpu>,
+        pub(crate) cpu_offline: Option<OfCpu>,
+        pub(crate) timer_fired: Option<unsafe extern "C" fn(Sched, Ctx, u32)>,
+    }
+}
+
+pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawOps, RawSched, RawTask};
+
+pub(crate) const ABI_VERSION: u32 = 1;
+pub(crate) const MAX_ID: u32 = 99;
+pub(crate) const MAX_TIMERS: u32 = 64;
+pub(crate) const TASK_KTHREAD: u32 = 1 << 0;
+pub(crate) const TASK_PINNED: u32 = 1 << 1;
+pub(crate) const WAKE_FORK: u32 = 1 << 0;
+pub(crate) const WAKE_SYNC: u32 = 1 << 1;
+pub(crate) const WAKE_MIGRATED: u32 = 1 << 2;
+pub(crate) const ERR_STALE: u32 = 1;
+pub(crate) const ERR_CPU: u32 = 2;
+pub(crate) const ERR_STATE: u32 = 3;
+pub(crate) const ERR_AFFINITY: u32 = 4;
+pub(crate) const ERR_RACE: u32 = 5;
+pub(crate) const ERR_OFFLINE: u32 = 6;
+pub(crate) const ERR_DISCARDED: u32 = 7;
+pub(crate) const LEAVE_MIGRATE: u32 = 1;
+pub(crate) const LEAVE_BOOST: u32 = 2;
+pub(crate) const LEAVE_DETACH: u32 = 3;
+pub(crate) const LEAVE_OVERRIDE: u32 = 4;
+
+/// An error number of the kernel's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Error(c_int);
+
+impl Error {
+    /// The number, negative.
+    pub fn to_errno(self) -> c_int {
+        self.0
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({})", -self.0)
+    }
+}
+
+/// A result with an error number.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// The error numbers that policies use.
+pub(crate) mod code {
+    use super::Error;
+
+    /// Operation not permitted.
+    pub const EPERM: Error = Error(-1);
+    /// Try again.
+    pub const EAGAIN: Error = Error(-11);
+    /// Out of memory.
+    pub const ENOMEM: Error = Error(-12);
+    /// Device or resource busy.
+    pub const EBUSY: Error = Error(-16);
+    /// Invalid argument.
+    pub const EINVAL: Error = Error(-22);
+    /// No space left on device.
+    pub const ENOSPC: Error = Error(-28);
+    /// Math result not representable.
+    pub const ERANGE: Error = Error(-34);
+    /// Operation not supported on transport endpoint.
+    pub const EOPNOTSUPP: Error = Error(-95);
+}
+
+pub(crate) fn boxed<T>(value: T) -> Result<Box<T>> {
+    Ok(Box::new(value))
+}
+
+pub(crate) fn array<T>(len: u32, make: impl FnMut(u32) -> Result<T>) -> Result<Array<T>> {
+    (0..len).map(make).collect()
+}
+
+pub(crate) struct Tag(AtomicU64);
+
+impl Tag {
+    pub(crate) const fn new(value: u64) -> Tag {
+        Tag(AtomicU64::new(value))
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn container_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(token::FIRST_CONTAINER);
+
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A lock around a `T`, taken by [`Ctx::lock()`](crate::ctx::Ctx::lock).
+pub struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    /// For [`new_lock!`](crate::new_lock).
+    #[doc(hidden)]
+    pub fn __new(value: T) -> Result<Lock<T>> {
+        Ok(Lock(Mutex::new(value)))
+    }
+}
+
+/// Makes a [`Lock`](crate::prelude::Lock) around a value.
+#[macro_export]
+macro_rules! new_lock {
+    ($value:expr $(,)?) => {
+        $crate::prelude::Lock::__new($value)
+    };
+}
+
+/// A lock that is held, until this is dropped.
+#[must_use = "the lock unlocks immediately when the guard is unused"]
+pub struct Guard<'a, T>(MutexGuard<'a, T>);
+
+impl<'a, T> Guard<'a, T> {
+    pub(crate) fn new(lock: &'a Lock<T>) -> Guard<'a, T> {
+        Guard(
+            lock.0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Unpin> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+pub(crate) fn nr_cpu_ids() -> u32 {
+    sim::NR_CPUS
+}
+
+pub(crate) fn cpu_possible(_cpu: CpuId) -> bool {
+    true
+}
+
+pub(crate) fn cpu_active(cpu: CpuId) -> bool {
+    sim::with(|world| world.active(cpu.as_u32()))
+}
+
+pub(crate) fn cpu_idle(cpu: CpuId) -> bool {
+    sim::with(|world| world.idle(cpu.as_u32()))
+}
+
+pub(crate) fn resched_cpu(cpu: CpuId) {
+    sim::with(|world| world.resched(cpu.as_u32()))
+}
+
+pub(crate) fn topology(cpu: CpuId) -> Topology {
+    // Two threads a core, four CPUs a cache, one node.
+    let group = |size: u32| CpuId::new(cpu.as_u32() / size * size).unwrap_or(cpu);
+    Topology {
+        core: group(2),
+        llc: group(4),
+        node: 0,
+    }
+}
+
+pub(crate) fn task_allowed(task: &RawTask, cpu: CpuId) -> bool {
+    sim::with(|world| world.allowed(task.slot, cpu.as_u32()))
+}
+
+/// # Safety
+///
+/// None here; the kernel's has some.
+pub(crate) unsafe fn token_drop(task: NonNull<RawTask>) {
+    // SAFETY: The caller owns the task.
+    let slot = unsafe { task.as_ref() }.slot;
+    sim::with(|world| world.dropped(slot));
+}
+
+/// # Safety
+///
+/// None here; the kernel's has some.
+pub(crate) unsafe fn timer_arm(_es: *mut RawSched, timer: u32, delay_ns: u64) -> Result<()> {
+    sim::with(|world| world.arm(timer, delay_ns))
+}
+
+/// # Safety
+///
+/// None here; the kernel's has some.
+pub(crate) unsafe fn timer_cancel(_es: *mut RawSched, timer: u32) {
+    sim::with(|world| world.cancel(timer))
+}
+
+/// # Safety
+///
+/// None here; the kernel's has some.
+pub(crate) unsafe fn log(_es: *mut RawSched, line: &[u8]) {
+    sim::with(|world| world.log(&String::from_utf8_lossy(line)))
+}
+
+/// Makes a program of a [`Scheduler`](crate::sched::Scheduler).
+///
+/// In the kernel it makes a module. Here it makes a `main()` that drives the policy through random
+/// events, and fails if it loses a task or gives a wrong answer: `NAME [SEED [EVENTS]]`.
+#[macro_export]
+macro_rules! module_enoki_scheduler {
+    (
+        type: $type:ty,
+        name: $name:literal,
+        authors: $authors:tt,
+        description: $description:literal,
+        license: $license:literal $(,)?
+    ) => {
+        #[cfg(test)]
+        mod host_tests {
+            use super::*;
+
+            #[test]
+            fn random_events() {
+                $crate::tests::random_events::<$type>();
+            }
+
+            #[test]
+            fn shares() {
+                $crate::tests::hogs_share::<$type>();
+            }
+
+            #[test]
+            fn sleepers() {
+                $crate::tests::what_a_sleeper_gets_is_bounded::<$type>();
+                $crate::tests::nobody_is_owed_for_running_alone::<$type>();
+            }
+
+            #[test]
+            fn steals() {
+                $crate::tests::idle_cpus_steal::<$type>();
+            }
+        }
+
+        #[allow(dead_code)]
+        fn main() {
+            $crate::sim::main::<$type>();
+        }
+    };
+}
