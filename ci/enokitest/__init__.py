@@ -1,0 +1,1 @@
+"""The tests, benchmarks and demonstrations: what runs, in which machine, and how it is counted."""

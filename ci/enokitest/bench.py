@@ -1,0 +1,155 @@
+"""ci/bench: measurements. pipe counts instructions for a switch between two tasks, by class.
+
+Under icount the guest's clock advances 1 ns for each instruction that any of its CPUs runs,
+so what a clock reads as ns for an operation is instructions; repeatable to about 0.3 %.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+
+from enokici import build as kernels
+from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
+
+from . import machine, prepare
+from .suite import Outcome
+from .tap import Results
+
+OPERATIONS = 5000
+REPEATS = 5
+# Name, what pipe_bench calls it, whether scx_simple runs meanwhile.
+CLASSES = (
+    ("EEVDF", "other", False),
+    ("SCHED_FIFO", "fifo-rt", False),
+    ("enoki_fifo", "1", False),
+    ("enoki_wfq", "2", False),
+    ("scx_simple", "other", True),
+)
+
+# Class, what it is compared with, on one CPU: the aim, and the limit of the regression gate.
+AIMS = (("enoki_fifo", "SCHED_FIFO", 1.10, 1.20), ("enoki_wfq", "EEVDF", 0.95, 1.05))
+
+
+@dataclass
+class Figure:
+    """One figure, as it is written to out/bench/."""
+
+    bench: str
+    # "class" is a word of Python's; it is renamed when it is written.
+    class_: str
+    cpus: int
+    metric: str
+    unit: str
+    value: float
+    spread: float
+    emulated: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The object that is written."""
+        return {key.rstrip("_"): value for key, value in asdict(self).items()}
+
+
+def median(values: list[float]) -> float:
+    """The middle one."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def figures(lines: list[str]) -> list[Figure]:
+    """Reads what guest/pipe.sh printed: "result CLASS CPUS NS…"."""
+    found = []
+    for line in lines:
+        words = line.split()
+        if len(words) < 4 or words[0] != "result":
+            continue
+        values = [float(word) / 1000 for word in words[3:]]
+        found.append(
+            Figure(
+                "pipe", words[1], int(words[2]), "instructions per operation", "thousand",
+                round(median(values), 3), round(max(values) - min(values), 3), True,
+            )
+        )  # fmt: skip
+    return found
+
+
+def table(got: list[Figure]) -> str:
+    """Thousands of instructions for an operation, one line a class."""
+    values = {(f.class_, f.cpus): f for f in got}
+
+    def cell(name: str, cpus: int) -> str:
+        figure = values.get((name, cpus))
+        return f"{figure.value:8.2f} ±{figure.spread / 2:5.2f}" if figure else f"{'–':>15}"
+
+    head = f"{'class':12}  {'one CPU':>15}  {'two CPUs':>15}"
+    rows = [f"{name:12}  {cell(name, 1)}  {cell(name, 2)}" for name, _, _ in CLASSES]
+    return "\n".join(["thousand instructions per pipe operation (there and back), icount", head, *rows])
+
+
+def ratios(got: list[Figure]) -> list[tuple[str, str, float, float, float]]:
+    """Each aim with what was reached: class, peer, ratio, aim, limit."""
+    values = {f.class_: f.value for f in got if f.cpus == 1}
+    return [
+        (name, peer, values[name] / values[peer], aim, limit)
+        for name, peer, aim, limit in AIMS
+        if name in values and peer in values
+    ]
+
+
+def measure(repeats: int = REPEATS) -> tuple[list[Figure], machine.Ended]:
+    """Boots the release kernel under icount and measures all classes."""
+    kernel = kernels.build("release")
+    programs = prepare.selftests(kernel)
+    scx = prepare.scx_simple(kernel)
+    words = [f"{name}:{policy}:{int(ext)}" for name, policy, ext in CLASSES]
+    ended = machine.boot(
+        [machine.GUEST / "pipe.sh", programs, scx, str(OPERATIONS), str(repeats), *words],
+        log="bench-pipe.log",
+        options=["--kernel", "release", "--cpus", "2", "--icount", "--timeout", "900"],
+    )
+    got = figures(ended.lines)
+    directory = OUT / "bench"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "pipe.json").write_text(json.dumps([f.as_json() for f in got], indent=1) + "\n")
+    return got, ended
+
+
+def gate() -> Outcome:
+    """The regression gate: the same measurement, with room above the aims."""
+    got, ended = measure(repeats=3)
+    results = Results()
+    if ended.problem or ended.status:
+        results.failed.append(ended.problem or f"the guest ended with status {ended.status}")
+    for name, peer, ratio, _, limit in ratios(got):
+        if ratio <= limit:
+            results.passed += 1
+        else:
+            results.failed.append(f"{name} costs {ratio:.2f} × {peer} on one CPU, more than {limit}")
+    if missing := len(AIMS) - len(ratios(got)):
+        results.failed.append(f"{missing} comparisons were not measured")
+    note = ", ".join(f"{name} {ratio:.2f} × {peer}" for name, peer, ratio, _, _ in ratios(got))
+    return Outcome(results, note if not results.failed else str(ended.log.relative_to(CHECKOUT)))
+
+
+def pipe() -> int:
+    """make bench-pipe."""
+    got, ended = measure()
+    print(table(got))
+    for name, peer, ratio, aim, _ in ratios(got):
+        print(f"{name} is {ratio:.3f} × {peer} on one CPU (aim: at most {aim:.2f})")
+    print(f"written to {(OUT / 'bench/pipe.json').relative_to(CHECKOUT)}")
+    if ended.status:
+        raise Failure(f"{ended.problem or f'the guest ended with status {ended.status}'}; see {ended.log}")
+    return 0
+
+
+def main() -> int:
+    """The command line of ci/bench."""
+    parser = argparse.ArgumentParser(prog="ci/bench", description="Measures; tables here, JSON in out/bench/.")
+    parser.add_argument("what", choices=("pipe",))
+    parser.parse_args()
+    return pipe()
+
+
+if __name__ == "__main__":
+    main_wrapper(main)

@@ -1,0 +1,17 @@
+#!/bin/bash
+# Runs in the guest: selftests.sh DIRECTORY PROGRAM…  Each program's output stands between
+# two marks, which also go to the kernel's log, so that its reports can be told apart.
+set -uo pipefail
+dir=$1
+shift
+for name in "$@"; do
+	echo "enoki selftest: $name" >/dev/kmsg
+	echo "# enoki-begin $name"
+	# A session of its own: when its time is over all of it ends, whatever it started.
+	setsid timeout -k 5 "${LIMIT:-280}" "$dir/$name" 2>&1 &
+	wait $!
+	status=$?
+	pkill -KILL -s $! || true
+	echo "# enoki-end $name $status"
+done
+exit 0

@@ -1,0 +1,220 @@
+"""ci/test: the levels in their order. quick is what every change must pass, all adds the slow ones."""
+
+import argparse
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from enokici import build as kernels
+from enokici.common import CACHE, CHECKOUT, OUT, Failure, main_wrapper
+
+from . import bench, machine, prepare, style
+from .suite import Outcome, Suite
+from .tap import Results, parse
+
+# CPU counts that the debug kernel is tested with.
+QUICK_CPUS = (1, 2, 4)
+ALL_CPUS = (1, 2, 4, 8)
+# Programs that need a machine of a special shape; in the others they would only be skipped.
+SHAPED = ("core_sched", "isolation")
+VM_SECONDS = 1500
+
+
+def script(name: str, *args: str) -> Outcome:
+    """A test script of ci/ by its exit status and, where it counts, its counts."""
+    path = CHECKOUT / "ci" / name
+    if not path.exists():
+        raise Failure(f"ci/{name} is not there")
+    log = OUT / "log" / f"{name}{args[0] if args else str()}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8", errors="replace") as out:
+        done = subprocess.run(
+            [str(path), *args], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False
+        )
+    return judged(done.returncode, log)
+
+
+def counted(text: str) -> Results:
+    """The tests in a script's output: TAP, cargo's and rustc's summaries, or "N passed, M failed"."""
+    results = Results()
+    failed = re.findall(r"^test (.*) \.\.\. FAILED$", text, re.M)
+    rust = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M)
+    plain = re.findall(r"^(?:.*: )?(\d+) passed, (\d+) failed\b", text, re.M)
+    if rust:
+        results.passed = sum(int(passed) for passed, _, _ in rust)
+        missing = sum(int(bad) for _, bad, _ in rust) - len(failed)
+        results.failed = failed + [f"{missing} tests without a name"] * (missing > 0)
+    if re.search(r"^(not )?ok \d+", text, re.M):
+        results.add(parse(text.splitlines()))
+    elif plain and not rust:
+        results.passed = int(plain[-1][0])
+        names = re.findall(r"^\s*(?:FAILED|FAIL|not ok)[: ]+(.*)$", text, re.M)
+        results.failed = names or [f"{plain[-1][1]} tests"] * (plain[-1][1] != "0")
+    return results
+
+
+def judged(status: int, log: Path) -> Outcome:
+    """A script's outcome; without counts its exit status is one test."""
+    text = log.read_text(errors="replace")
+    results = counted(text)
+    if status and not results.failed:
+        last = [line for line in text.splitlines() if line.strip()][-1:] or ["no output"]
+        results.failed.append(f"exit status {status}: {last[0].strip()[:150]}")
+    elif not results.total:
+        results.passed = 1
+    return Outcome(results, "" if not results.failed else str(log.relative_to(CHECKOUT)))
+
+
+def build(flavour: str) -> Outcome:
+    """A kernel that must build."""
+    kernels.build(flavour)
+    return Outcome(Results(passed=1))
+
+
+def build_selftests() -> Outcome:
+    """The selftests must compile without a warning."""
+    prepare.selftests(kernels.build("debug"))
+    return Outcome(Results(passed=len(prepare.programs())))
+
+
+def n_is_pristine() -> Outcome:
+    """With Enoki off, kernel/sched is the code it was without it."""
+    kernels.build("pristine")
+    results = Results()
+    listings: dict[str, dict[str, str]] = {}
+    for name in ("n", "pristine"):
+        objects = sorted((CACHE / "build" / name / "kernel/sched").glob("*.o"))
+        if not objects:
+            return Outcome(Results(skipped=[f"the objects of kernel {name} are not in the cache any more"]))
+        listings[name] = {}
+        for path in objects:
+            argv = ["objdump", "-dr", "--no-show-raw-insn", path.name]
+            done = subprocess.run(argv, cwd=path.parent, capture_output=True, text=True, check=True)
+            # Line numbers in BUG tables and the like are data, not code.
+            listings[name][path.name] = re.sub(r"\.L\w+|\.(rodata|data|bss)\S*", "", done.stdout)
+    for name, text in listings["pristine"].items():
+        if listings["n"].get(name) == text:
+            results.passed += 1
+        else:
+            results.failed.append(f"kernel/sched/{name} differs from the pristine one")
+    return Outcome(results)
+
+
+def _steps(ended: machine.Ended, wanted: list[str]) -> Outcome:
+    """Results of programs that guest/selftests.sh or kunit.sh ran."""
+    results = Results()
+    seen = machine.sections(ended.lines)
+    for name in wanted or list(seen):
+        lines, status = seen.get(name, ([], None))
+        got = parse(lines)
+        if status is None:
+            got.failed.append("did not run to its end" if name in seen else "did not run")
+        elif status not in (0, 4) and not got.failed:
+            got.failed.append(f"exit status {status}" + (" (time-out)" if status in (124, 137) else ""))
+        elif not got.total:
+            got.failed.append("no results")
+        results.add(got, f"{name} ")
+    if ended.problem:
+        results.failed.append(ended.problem)
+    elif ended.status:
+        results.failed.append(f"the guest ended with status {ended.status}")
+    elif not seen:
+        results.failed.append("nothing ran")
+    note = str(ended.log.relative_to(CHECKOUT)) if results.failed else ""
+    return Outcome(results, note)
+
+
+def selftests(flavour: str, cpus: int, names: list[str], label: str = "", options: tuple[str, ...] = ()) -> Outcome:
+    """Selftests in one boot."""
+    kernel = kernels.build(flavour)
+    env = {"SCX_SIMPLE": str(prepare.scx_simple(kernel)), "SEED": os.environ.get("SEED") or str(time.time_ns())}
+    programs = prepare.selftests(kernel)
+    ended = machine.boot(
+        [machine.GUEST / "selftests.sh", programs, *names],
+        log=f"selftests-{flavour}-{label or cpus}.log",
+        options=[
+            "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(VM_SECONDS), *options,
+        ],  # fmt: skip
+        env=env,
+    )
+    return _steps(ended, names)
+
+
+def shaped(flavour: str) -> Outcome:
+    """The programs that want SMT and CPUs set apart, in a machine that has both."""
+    options = ["--qemu=-smp", "--qemu=threads=2,cores=2,sockets=1"]
+    options += ["--append", "isolcpus=2", "--append", "nohz_full=3"]
+    return selftests(flavour, 4, list(SHAPED), "shaped", tuple(options))
+
+
+def kunit(flavour: str) -> Outcome:
+    """The KUnit suites in the kernel."""
+    kernels.build(flavour)
+    ended = machine.boot(
+        [machine.GUEST / "kunit.sh"],
+        log=f"kunit-{flavour}.log",
+        options=["--kernel", flavour, "--cpus", "2", "--timeout", "600"],
+    )
+    return _steps(ended, [])
+
+
+def steady_fairness() -> Outcome:
+    """Appendix A.1 on a clock that counts instructions, where 2 % is 2 %."""
+    kernel = kernels.build("release")
+    programs = prepare.selftests(kernel)
+    ended = machine.boot(
+        [machine.GUEST / "selftests.sh", programs, "fairness"],
+        log="fairness-icount.log",
+        options=["--kernel", "release", "--cpus", "2", "--icount", "--timeout", "900"],
+        env={"ENOKI_STEADY_CLOCK": "1", "LIMIT": "800"},
+    )
+    return _steps(ended, ["fairness"])
+
+
+def run(suite: Suite, full: bool) -> None:
+    """All levels in their order."""
+    suite.group("checkpatch", style.checkpatch)
+    suite.group("rustfmt", style.rustfmt)
+    suite.group("shellcheck", style.shell)
+    suite.group("unit tests of ci", style.unit_tests)
+    suite.group("host tests, compile-fail", lambda: script("host-tests"))
+    suite.group("kernel release", lambda: build("release"))
+    suite.group("kernel debug", lambda: build("debug"))
+    suite.group("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",)))
+    suite.group("panic gate", lambda: script("panic-gate", "--built", str(CACHE / "build/release")))
+    suite.group("panic gate on itself", lambda: script("panic-gate", "--self-test", str(CACHE / "build/release")))
+    suite.group("KUnit, debug kernel", lambda: kunit("debug"))
+    suite.group("selftests build", build_selftests)
+    names = [name for name in prepare.programs() if name not in SHAPED]
+    for cpus in ALL_CPUS if full else QUICK_CPUS:
+        suite.group(f"selftests, debug kernel, {cpus} CPU{'s' * (cpus > 1)}", lambda n=cpus: selftests("debug", n, names))
+    suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
+    suite.group("fairness by instructions", steady_fairness)
+    suite.group("pipe by instructions", bench.gate)
+    if full:
+        for flavour in ("kcsan", "llvm"):
+            suite.group(f"kernel {flavour}", lambda f=flavour: build(f))
+            suite.group(f"selftests, {flavour} kernel, 2 CPUs", lambda f=flavour: selftests(f, 2, names))
+        suite.group("kernel arm64", lambda: build("arm64"))
+        suite.group("kernel n", lambda: build("n"))
+        suite.group("n is the pristine scheduler", n_is_pristine)
+
+
+def main() -> int:
+    """The command line of ci/test."""
+    parser = argparse.ArgumentParser(
+        prog="ci/test",
+        description="Runs the tests, one line a group; logs are in out/log. The last line counts everything.",
+    )
+    parser.add_argument("level", choices=("quick", "all"), nargs="?", default="quick")
+    parser.add_argument("--only", default="", metavar="WORD", help="only the groups whose name has WORD in it")
+    args = parser.parse_args()
+    suite = Suite(only=args.only)
+    run(suite, args.level == "all")
+    return suite.finish()
+
+
+if __name__ == "__main__":
+    main_wrapper(main)

@@ -1,0 +1,87 @@
+"""Runs a command in a virtual machine and keeps what it said."""
+
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from enokici.common import CHECKOUT, OUT
+from enokici.vm import NO_STATUS, REPORTED, TIMED_OUT
+
+GUEST = CHECKOUT / "ci/enokitest/guest"
+
+
+@dataclass
+class Ended:
+    """How a run ended."""
+
+    status: int
+    log: Path
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with the machine itself, empty if nothing was."""
+        words = {
+            REPORTED: "the kernel reported a bug",
+            TIMED_OUT: "the machine took too long",
+            NO_STATUS: "the machine did not come to the end",
+        }
+        return words.get(self.status, "")
+
+
+def boot(
+    command: Sequence[str | Path],
+    *,
+    log: str,
+    options: Sequence[str] = (),
+    show: Callable[[str], None] | None = None,
+    env: dict[str, str] | None = None,
+) -> Ended:
+    """Runs ci/vm OPTIONS -- COMMAND, its output and messages into out/log/LOG."""
+    path = OUT / "log" / log
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [f"{name}={value}" for name, value in (env or {}).items()]
+    guest = ["env", *words, *map(str, command)]
+    ended = Ended(NO_STATUS, path)
+    with open(path, "w", encoding="utf-8", errors="replace") as out:
+        argv = [str(CHECKOUT / "ci/vm"), *options, "--", *guest]
+        print("$", *argv, file=out, flush=True)
+        with subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as machine:
+            assert machine.stdout is not None
+            try:
+                for line in machine.stdout:
+                    out.write(line)
+                    out.flush()
+                    ended.lines.append(line.rstrip("\r\n"))
+                    if show:
+                        show(ended.lines[-1])
+            except BaseException:
+                machine.terminate()
+                raise
+        ended.status = machine.returncode
+    return ended
+
+
+def sections(lines: Sequence[str]) -> dict[str, tuple[list[str], int | None]]:
+    """What guest/selftests.sh marked: for each program its lines and its exit status."""
+    found: dict[str, tuple[list[str], int | None]] = {}
+    name = ""
+    for line in lines:
+        if begin := re.match(r"# enoki-begin (\S+)", line):
+            name = begin[1]
+            found[name] = ([], None)
+        elif end := re.match(r"# enoki-end (\S+) (\d+)", line):
+            found[end[1]] = (found.get(end[1], ([], None))[0], int(end[2]))
+            name = ""
+        elif name:
+            found[name][0].append(line)
+    return found

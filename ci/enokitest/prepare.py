@@ -1,0 +1,87 @@
+"""Builds what runs in the guest from the composed tree: the selftests, and scx_simple."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from enokici import compose, pristine, toolchain
+from enokici.common import CACHE, CHECKOUT, OUT, Failure, locked, say
+
+TESTS = "tools/testing/selftests/sched_enoki"
+# The parts of the tree that building one directory of selftests needs.
+SELFTEST_PATHS = [
+    TESTS,
+    "tools/testing/selftests/lib.mk",
+    "tools/testing/selftests/kselftest.h",
+    "tools/testing/selftests/kselftest_harness.h",
+    "tools/testing/selftests/kselftest",
+]
+SCX_PATHS = ["tools", "scripts", "kernel/bpf/preload", "kernel/sched", "include/uapi", "include/linux", "Makefile"]
+PROGRAMS = OUT / "selftests"
+
+
+def _make(argv: list[str], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8", errors="replace") as out:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        raise Failure(f"{' '.join(argv[:4])} failed; from {log}:\n{tail}")
+
+
+def jobs() -> str:
+    """make's -j for this machine."""
+    return f"-j{os.environ.get('ENOKI_JOBS') or len(os.sched_getaffinity(0))}"
+
+
+def selftests(kernel: Path) -> Path:
+    """Compiles the selftests against a kernel's headers; returns where the programs are."""
+    source = CACHE / "build/selftests"
+    with locked(CACHE / "build/selftests.lock", "building the selftests"):
+        compose.export(compose.compose(), source, SELFTEST_PATHS)
+        PROGRAMS.mkdir(parents=True, exist_ok=True)
+        # The headers come from another kernel perhaps, and make does not see that.
+        headers = f"-isystem {kernel}/usr/include"
+        stamp = PROGRAMS / ".headers"
+        if not stamp.exists() or stamp.read_text() != headers:
+            shutil.rmtree(PROGRAMS)
+            PROGRAMS.mkdir()
+            stamp.write_text(headers)
+        argv = ["make", jobs(), "-C", str(source / TESTS), f"OUTPUT={PROGRAMS}", f"KHDR_INCLUDES={headers}"]
+        _make([*argv, "USERCFLAGS=-Werror", "all"], OUT / "log/build-selftests.log")
+    return PROGRAMS
+
+
+def programs() -> list[str]:
+    """The names of the test programs in the order of their Makefile."""
+    text = (CHECKOUT / TESTS / "Makefile").read_text().replace("\\\n", " ")
+    for line in text.splitlines():
+        if line.startswith("TEST_GEN_PROGS :="):
+            return line.split(":=")[1].split()
+    raise Failure(f"{TESTS}/Makefile has no TEST_GEN_PROGS")
+
+
+def scx_simple(kernel: Path) -> Path:
+    """Builds tools/sched_ext's scx_simple from the composed tree, once for each state of its source."""
+    tree = compose.compose()
+    made_of = pristine.text("ls-tree", "-d", tree, "tools/sched_ext", "tools/lib", "tools/bpf") + toolchain.identity()
+    target = CACHE / f"tools/scx_simple-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+    if target.exists():
+        return target
+    with locked(CACHE / "build/sched_ext.lock", "building tools/sched_ext"):
+        if target.exists():
+            return target
+        say("building tools/sched_ext/scx_simple")
+        source, objects = CACHE / "build/sched_ext", CACHE / "build/sched_ext.out"
+        compose.export(tree, source, SCX_PATHS)
+        objects.mkdir(exist_ok=True)
+        argv = ["make", jobs(), "-C", str(source / "tools/sched_ext"), f"O={objects}", "BPFTOOL=/usr/sbin/bpftool"]
+        argv += [f"VMLINUX_BTF={kernel}/vmlinux", str(objects / "build/bin/scx_simple")]
+        _make(argv, OUT / "log/build-sched_ext.log")
+        target.parent.mkdir(exist_ok=True)
+        fresh = target.with_suffix(".new")
+        shutil.copy(objects / "build/bin/scx_simple", fresh)
+        fresh.rename(target)
+    return target

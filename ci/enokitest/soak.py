@@ -1,0 +1,45 @@
+"""ci/soak MINUTES: everything at once on the debug kernel, until the time is over."""
+
+import argparse
+import os
+
+from enokici import build as kernels
+from enokici.common import CHECKOUT, Failure, main_wrapper, say
+
+from . import machine, prepare
+
+
+def main() -> int:
+    """Boots and lets soak_guest do it; the machine must report nothing."""
+    parser = argparse.ArgumentParser(prog="ci/soak", description=__doc__)
+    parser.add_argument("minutes", type=float, nargs="?", default=30)
+    parser.add_argument("--cpus", type=int, default=4)
+    parser.add_argument("--kernel", default="debug")
+    args = parser.parse_args()
+    if args.minutes <= 0:
+        parser.error("MINUTES is a positive number")
+    kernel = kernels.build(args.kernel)
+    prepare.selftests(kernel)
+    say(f"soaking the {args.kernel} kernel for {args.minutes:g} minutes on {args.cpus} CPUs")
+    seed = os.environ.get("SEED") or str(int.from_bytes(os.urandom(4), "little"))
+    ended = machine.boot(
+        ["python3", "-m", "enokitest.soak_guest", str(args.minutes * 60), seed],
+        log="soak.log",
+        # Ending takes a while when everything is busy.
+        options=[
+            "--kernel", args.kernel, "--cpus", str(args.cpus), "--mem", "3G",
+            "--timeout", str(args.minutes * 60 + 900),
+        ],  # fmt: skip
+        show=lambda line: print(line, flush=True),
+        env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    if ended.problem:
+        raise Failure(f"{ended.problem}; everything it said is in {ended.log.relative_to(CHECKOUT)}")
+    if ended.status:
+        raise Failure(f"the soak found something (above); SEED={seed}")
+    say(f"soaked for {args.minutes:g} minutes: every task ended, no policy kept one, the kernel reported nothing")
+    return 0
+
+
+if __name__ == "__main__":
+    main_wrapper(main)

@@ -1,0 +1,234 @@
+"""In the guest: loads, and what disturbs them, all at once until the time is over.
+
+Loads are started under one policy, the other or the default class, and started anew as they
+end. Meanwhile one thread unplugs CPUs, one moves random tasks between policies, classes,
+nice levels and CPUs, and one reloads whatever policy has no task at the moment; every other
+minute no load is started under one of them, so that it gets that far.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from .evidence import PROGRAMS, SYSFS, Policy, class_of, descendants, last_error, load
+
+MODULES = ("enoki_fifo", "enoki_wfq")
+ENOKI = 8
+PHASE = 60.0
+NEVER = ("cpu", "state", "lost")  # refusals that no correct policy earns
+
+LOADS = (
+    ["stress-ng", "--cpu", "3", "--cpu-ops", "60"],
+    ["stress-ng", "--switch", "2", "--switch-ops", "2000"],
+    ["stress-ng", "--fork", "2", "--fork-ops", "150"],
+    ["stress-ng", "--futex", "2", "--futex-ops", "500"],
+    ["stress-ng", "--pipe", "2", "--pipe-ops", "3000"],
+    ["stress-ng", "--yield", "2", "--yield-ops", "3000"],
+    ["stress-ng", "--affinity", "2", "--affinity-ops", "300"],
+    ["stress-ng", "--exec", "1", "--exec-ops", "40"],
+    ["stress-ng", "--nice", "1", "--nice-ops", "40"],
+    ["stress-ng", "--timer", "1", "--timer-ops", "1000"],
+    ["stress-ng", "--pthread", "2", "--pthread-ops", "150"],
+    ["hackbench", "-g", "1", "-l", "30"],
+    ["hackbench", "-g", "1", "-l", "30", "-T"],
+)
+
+
+class Soak:
+    """The whole run."""
+
+    def __init__(self, seconds: float, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.end = time.monotonic() + seconds
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.running: list[tuple[str, float, subprocess.Popen[bytes]]] = []
+        self.reload = threading.Lock()  # held while a load is started or a policy reloaded
+        self.resting = ""  # the policy that gets no new load for now
+        self.policies = {module: load(module) for module in MODULES}
+        self.cpus = os.cpu_count() or 1
+
+    @property
+    def going(self) -> bool:
+        """Whether there is time left."""
+        return time.monotonic() < self.end
+
+    def complain(self, what: str) -> None:
+        """Something that must not be."""
+        self.wrong.append(what)
+        print(f"wrong: {what}", flush=True)
+
+    def start_load(self) -> None:
+        """One more load under a policy that takes some."""
+        names = ["other", *(p.name for p in self.policies.values() if p.name != self.resting)]
+        weights = [1, *([3] * (len(names) - 1))]
+        name = self.random.choices(names, weights)[0]
+        command = self.random.choice(LOADS)
+        with self.reload:
+            child = subprocess.Popen(
+                [str(PROGRAMS / "enoki_run"), name, *command],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                start_new_session=True,
+            )  # fmt: skip
+        self.running.append((f"{' '.join(command)} under {name}", time.monotonic(), child))
+        self.counts["loads"] += 1
+
+    def reap(self) -> None:
+        """Takes note of loads that ended."""
+        for entry in list(self.running):
+            what, _, child = entry
+            if child.poll() is None:
+                continue
+            self.running.remove(entry)
+            assert child.stderr is not None
+            words = child.stderr.read().decode(errors="replace").strip()
+            child.stderr.close()
+            # 2 and 3: stress-ng had no resources, or not this stressor.
+            if child.returncode not in (0, 2, 3):
+                self.complain(f"{what}: exit status {child.returncode}: {words[-300:]}")
+
+    def hotplug(self) -> None:
+        """CPUs other than the first go and come."""
+        choice = random.Random(self.random.random())
+        while self.going and self.cpus > 1:
+            cpu = choice.randrange(1, self.cpus)
+            path = Path(f"/sys/devices/system/cpu/cpu{cpu}/online")
+            with contextlib.suppress(OSError):
+                path.write_text("0" if path.read_text().strip() == "1" else "1")
+                self.counts["hotplugs"] += 1
+            time.sleep(choice.uniform(0.1, 3))
+        for cpu in range(1, self.cpus):
+            Path(f"/sys/devices/system/cpu/cpu{cpu}/online").write_text("1")
+
+    def change(self) -> None:
+        """Random tasks of the loads change policy, class, nice level and CPUs."""
+        choice = random.Random(self.random.random())
+        while self.going:
+            time.sleep(choice.uniform(0.02, 0.3))
+            running = list(self.running)
+            if not running:
+                continue
+            tasks = descendants(choice.choice(running)[2].pid)
+            pid = choice.choice(tasks)
+            with contextlib.suppress(OSError):
+                match choice.randrange(6):
+                    case 0 | 1:
+                        ids = [p.id for p in self.policies.values() if p.name != self.resting]
+                        os.sched_setscheduler(pid, ENOKI, os.sched_param(choice.choice(ids)))
+                    case 2:
+                        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+                    case 3:
+                        os.setpriority(os.PRIO_PROCESS, pid, choice.randrange(-10, 15))
+                    case 4:
+                        os.sched_setaffinity(pid, {choice.randrange(self.cpus) for _ in range(2)})
+                    case 5:
+                        os.kill(pid, signal.SIGSTOP)
+                        time.sleep(choice.uniform(0, 0.05))
+                        os.kill(pid, signal.SIGCONT)
+                self.counts["changes"] += 1
+
+    def drain(self, policy: Policy) -> None:
+        """Moves what is left of a resting policy elsewhere."""
+        for what, _, child in list(self.running):
+            del what
+            for pid in descendants(child.pid):
+                with contextlib.suppress(OSError):
+                    if class_of(pid) == ENOKI and os.sched_getparam(pid).sched_priority == policy.id:
+                        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+    def reloads(self) -> None:
+        """The resting policy goes and comes, as often as it is without tasks."""
+        while self.going:
+            time.sleep(0.5)
+            for module, policy in self.policies.items():
+                if policy.name != self.resting:
+                    continue
+                self.drain(policy)
+                with self.reload:
+                    done = subprocess.run(["rmmod", module], capture_output=True, text=True, check=False)
+                    if done.returncode:
+                        self.counts["refused unloads"] += 1
+                        continue
+                    self.counts["reloads"] += 1
+                    again = subprocess.run(["modprobe", module], capture_output=True, text=True, check=False)
+                    if again.returncode:
+                        self.complain(f"modprobe {module}: {again.stderr.strip()}; {last_error()}")
+                        return
+
+    def phases(self) -> None:
+        """Which policy rests; in every third phase neither does."""
+        at = int(time.monotonic() / PHASE) % 3
+        self.resting = ["", *(p.name for p in self.policies.values())][at]
+
+    def run(self) -> int:
+        """Until the time is over, then the account."""
+        threads = [threading.Thread(target=work) for work in (self.hotplug, self.change, self.reloads)]
+        for thread in threads:
+            thread.start()
+        reported = time.monotonic()
+        while self.going:
+            self.phases()
+            self.reap()
+            while len(self.running) < 2 * self.cpus:
+                self.start_load()
+            if time.monotonic() - reported > PHASE:
+                reported = time.monotonic()
+                self.report(f"{(self.end - reported) / 60:.0f} min left")
+            time.sleep(0.5)
+        for thread in threads:
+            thread.join()
+        self.finish()
+        self.report("done")
+        return 1 if self.wrong else 0
+
+    def report(self, when: str) -> None:
+        """One line on how it goes."""
+        numbers = ", ".join(f"{n} {what}" for what, n in sorted(self.counts.items()))
+        print(f"{when}: {numbers}, {len(self.wrong)} wrong", flush=True)
+
+    def finish(self) -> None:
+        """Every task must end, and every policy must know it."""
+        for _, _, child in self.running:
+            for pid in descendants(child.pid):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGCONT)
+                    os.sched_setaffinity(pid, set(range(self.cpus)))
+        deadline = time.monotonic() + 300
+        while self.running and time.monotonic() < deadline:
+            self.reap()
+            time.sleep(0.5)
+        for what, began, child in self.running:
+            self.complain(f"{what} has not ended after {time.monotonic() - began:.0f} s")
+            with contextlib.suppress(OSError):
+                os.killpg(child.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while any(p.nr_tasks for p in self.policies.values()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for policy in self.policies.values():
+            if left := policy.nr_tasks:
+                self.complain(f"{policy.name} keeps {left} tasks that are gone")
+            rejected = policy.counters("rejected")
+            if bad := {why: rejected[why] for why in NEVER if rejected.get(why)}:
+                self.complain(f"{policy.name} gave answers that no correct policy gives: {bad}")
+
+
+def main() -> int:
+    """soak_guest SECONDS SEED."""
+    # In charge whatever runs: a deadline for the loads is none for this.
+    os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(50))
+    if not SYSFS.is_dir():
+        print("wrong: this kernel has no Enoki")
+        return 1
+    print(f"SEED={sys.argv[2]}", flush=True)
+    return Soak(float(sys.argv[1]), int(sys.argv[2])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

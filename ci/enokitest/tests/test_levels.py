@@ -1,0 +1,63 @@
+"""How scripts' outputs are counted and machines' results are judged."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from enokici.common import CHECKOUT
+from enokitest import levels, machine
+
+
+class Counted(unittest.TestCase):
+    def test_rust(self) -> None:
+        got = levels.counted(
+            "running 3 tests\ntest tree::pops ... ok\ntest tree::cuts ... FAILED\ntest x ... ok\n"
+            "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n"
+        )
+        self.assertEqual((got.passed, got.failed), (2, ["tree::cuts"]))
+
+    def test_plain(self) -> None:
+        self.assertEqual(levels.counted("FAILED clone_token\n7 passed, 1 failed\n").failed, ["clone_token"])
+        self.assertEqual(levels.counted("compile-fail: 7 passed, 0 failed\n").passed, 7)
+        self.assertEqual(levels.counted("0 passed, 2 failed\n").failed, ["2 tests"])
+
+    def test_status(self) -> None:
+        with tempfile.TemporaryDirectory(dir=CHECKOUT) as scratch:
+            log = Path(scratch) / "x.log"
+            log.write_text("all is well\n")
+            self.assertEqual(levels.judged(0, log).results.passed, 1)
+            self.assertEqual(levels.judged(2, log).results.failed, ["exit status 2: all is well"])
+
+
+class Steps(unittest.TestCase):
+    def ended(self, text: str, status: int = 0) -> machine.Ended:
+        return machine.Ended(status, CHECKOUT / "out/log/x.log", text.splitlines())
+
+    def test_good(self) -> None:
+        got = levels._steps(
+            self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 0\n# enoki-begin b\n1..0 # SKIP no\n# enoki-end b 4\n"),
+            ["a", "b"],
+        )
+        self.assertEqual((got.results.passed, got.results.failed, got.results.skipped), (1, [], ["b no"]))
+
+    def test_missing_and_cut_off(self) -> None:
+        got = levels._steps(self.ended("# enoki-begin a\n1..2\nok 1 x\n", 124), ["a", "b"])
+        self.assertEqual(
+            got.results.failed,
+            ["a 1 planned tests did not run", "a did not run to its end", "b did not run", "the machine took too long"],
+        )
+
+    def test_report(self) -> None:
+        got = levels._steps(self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 0\n", 122), ["a"])
+        self.assertEqual((got.results.passed, got.results.failed), (1, ["the kernel reported a bug"]))
+
+    def test_time_out_of_one(self) -> None:
+        got = levels._steps(self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 124\n"), ["a"])
+        self.assertEqual(got.results.failed, ["a exit status 124 (time-out)"])
+
+    def test_nothing(self) -> None:
+        self.assertEqual(levels._steps(self.ended(""), []).results.failed, ["nothing ran"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Core scheduling: tasks with different cookies never run at the same time on the
+ * threads of one core. Attached tasks keep that rule, and run all the same: alone,
+ * beside each other, and beside ordinary tasks.
+ *
+ * Needs CONFIG_SCHED_CORE and a machine with SMT; skipped otherwise. A kernel that
+ * refuses core scheduling to attached tasks must do so with an errno.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define ENOKI_EACH_POLICY
+#include "fixture.h"
+
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE		62
+#define PR_SCHED_CORE_GET	0
+#define PR_SCHED_CORE_CREATE	1
+#endif
+
+#define SCOPE_THREAD	0
+
+/* A thread of the same core as CPU 0, or -1. */
+static int sibling(void)
+{
+	int cpu;
+
+	for (cpu = 1; cpu < CPU_SETSIZE; cpu++)
+		if (cpu_listed("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", cpu))
+			return cpu;
+	return -1;
+}
+
+static bool has_core_sched(void)
+{
+	unsigned long cookie;
+
+	return !prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, SCOPE_THREAD, &cookie);
+}
+
+#define NEED_SMT() do {							\
+	if (sibling() < 0)						\
+		SKIP(return, "no SMT: CPU 0 has no sibling");		\
+	if (!has_core_sched())						\
+		SKIP(return, "no CONFIG_SCHED_CORE: %s", strerror(errno)); \
+} while (0)
+
+static int cookie(struct worker *w)
+{
+	return prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, w->pid, SCOPE_THREAD, 0);
+}
+
+/* CPU time of both over the time that passed, in percent of one CPU. */
+static double together(struct worker *a, struct worker *b)
+{
+	uint64_t before = cpu_time(a->pid) + cpu_time(b->pid), began = now_ns();
+
+	if (!AWAIT(cpu_time(a->pid) + cpu_time(b->pid) - before > NSEC_PER_SEC))
+		return -1;
+	return 100.0 * (cpu_time(a->pid) + cpu_time(b->pid) - before) / (now_ns() - began);
+}
+
+/* Without cookies both run at once; with two different ones they take turns. */
+TEST_EACH(two_cookies)
+{
+	struct worker *a, *b;
+	double percent;
+
+	NEED_SMT();
+	a = worker_start_on(0, W_SPIN, self->p->id);
+	b = worker_start_on(sibling(), W_SPIN, self->p->id);
+	ASSERT_NE(NULL, a);
+	ASSERT_NE(NULL, b);
+	if (cookie(a)) {
+		EXPECT_NE(EFAULT, errno);
+		EXPECT_TRUE(worker_lives(a));
+		EXPECT_TRUE(worker_lives(b));
+		SKIP(return, "attached tasks cannot have a cookie: %s", strerror(errno));
+	}
+	ASSERT_EQ(0, cookie(b));
+	EXPECT_TRUE(worker_lives(a));
+	EXPECT_TRUE(worker_lives(b));
+	percent = together(a, b);
+	fprintf(stderr, "# two cookies on one core: %.1f %% of one CPU\n", percent);
+	EXPECT_GE(110, percent);
+	EXPECT_LT(0, percent);
+	EXPECT_TRUE(worker_lives(a));
+	EXPECT_TRUE(worker_lives(b));
+}
+
+/* The cookie first, then the policy; and an ordinary task on the other thread. */
+TEST_EACH(cookie_then_attach)
+{
+	struct worker *a, *b;
+	int i;
+
+	NEED_SMT();
+	a = worker_start_on(0, W_SPIN, 0);
+	b = worker_start_on(sibling(), W_SPIN, 0);
+	ASSERT_NE(NULL, a);
+	ASSERT_NE(NULL, b);
+	ASSERT_EQ(0, cookie(a));
+	ASSERT_EQ(0, cookie(b));
+	for (i = 0; i < 6; i++) {
+		if (enoki_attach(a->pid, self->p->id)) {
+			EXPECT_NE('\0', last_error()[0]);
+			SKIP(return, "a task with a cookie cannot attach: %s", last_error());
+		}
+		EXPECT_TRUE(worker_lives(a));
+		EXPECT_TRUE(worker_lives(b));
+		ASSERT_EQ(0, enoki_detach(a->pid));
+		EXPECT_TRUE(worker_lives(a));
+	}
+}
+
+/* A crowd with cookies of its own each, on all CPUs, that also sleeps and forks. */
+TEST_EACH(crowd)
+{
+	static const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD };
+	int i;
+
+	NEED_SMT();
+	for (i = 0; i < 16; i++) {
+		struct worker *w = worker_start_on(-1, modes[i % 4], self->p->id);
+
+		ASSERT_NE(NULL, w);
+		if (i % 3 && cookie(w))
+			SKIP(return, "attached tasks cannot have a cookie");
+	}
+	for (i = 0; i < 16; i++)
+		EXPECT_TRUE(worker_lives(nth_worker(i)));
+}
+
+ENOKI_HARNESS_MAIN

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * enoki_run: starts a command under a policy of the Enoki class.
+ *
+ *   enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...
+ *
+ * POLICY is the name of a registered policy (fifo, wfq), an id from 1 to 99, or
+ * one of the classes "other", "batch", "idle" and "rt" (SCHED_FIFO, priority 1),
+ * so that the same line can run a command beside Enoki too. The command and its
+ * children are attached; chrt(1) does not know the class yet.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "kselftest.h"
+#include "util.h"
+
+static const struct {
+	const char *name;
+	int class;
+	int prio;
+} classes[] = {
+	{ "other", SCHED_OTHER, 0 }, { "batch", SCHED_BATCH, 0 },
+	{ "idle", SCHED_IDLE, 0 }, { "rt", SCHED_FIFO, 1 },
+};
+
+static void __noreturn usage(void)
+{
+	fprintf(stderr, "usage: enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...\n");
+	exit(2);
+}
+
+/* The id of a policy by its name or number, 0 if there is none. */
+static int policy_id(const char *name)
+{
+	char path[256], *end;
+	long id = strtol(name, &end, 10);
+
+	if (!*end)
+		return id;
+	snprintf(path, sizeof(path), SYSFS_ENOKI "/%s/id", name);
+	id = read_long(path);
+	return id > 0 ? id : 0;
+}
+
+static void enter(const char *name)
+{
+	size_t i;
+	int id;
+
+	for (i = 0; i < ARRAY_SIZE(classes); i++) {
+		if (strcmp(name, classes[i].name))
+			continue;
+		if (!set_class(0, classes[i].class, classes[i].prio))
+			return;
+		fprintf(stderr, "enoki_run: %s: %s\n", name, strerror(errno));
+		exit(1);
+	}
+	id = policy_id(name);
+	if (!id) {
+		fprintf(stderr, "enoki_run: no policy %s is registered: see " SYSFS_ENOKI "\n",
+			name);
+		exit(1);
+	}
+	if (enoki_attach(0, id)) {
+		fprintf(stderr, "enoki_run: policy %s: %s (last_error: %s)\n", name,
+			strerror(errno), last_error());
+		exit(1);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "+c:n:")) != -1) {
+		switch (option) {
+		case 'c':
+			if (pin(0, atoi(optarg))) {
+				perror("enoki_run: -c");
+				return 1;
+			}
+			break;
+		case 'n':
+			if (setpriority(PRIO_PROCESS, 0, atoi(optarg))) {
+				perror("enoki_run: -n");
+				return 1;
+			}
+			break;
+		default:
+			usage();
+		}
+	}
+	if (argc - optind < 2)
+		usage();
+	enter(argv[optind]);
+	execvp(argv[optind + 1], argv + optind + 1);
+	fprintf(stderr, "enoki_run: %s: %s\n", argv[optind + 1], strerror(errno));
+	return 127;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Nobody starves: a real-time hog leaves attached tasks what the deadline server
+ * gives them, an attached hog leaves the same to ordinary tasks and to the kernel's
+ * own threads, and the servers' bandwidth is booked once and given back.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ENOKI_ONCE
+#define ENOKI_EACH_POLICY
+#include "fixture.h"
+
+/* A server's default is 50 ms in 1 s; an emulated clock costs some of that. */
+#define MIN_SHARE_PERCENT	3
+#define HOG_CPU_TIME		(3 * NSEC_PER_SEC)
+
+static struct worker *rt_hog(int cpu, int prio)
+{
+	struct worker *w = worker_start_on(cpu, W_SLEEP, 0);
+
+	if (!w || set_class(w->pid, SCHED_FIFO, prio))
+		return NULL;
+	worker_set(w, W_SPIN);
+	return w;
+}
+
+static long server_param(const char *server, int cpu, const char *param)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DEBUGFS "/sched/%s_server/cpu%d/%s", server, cpu, param);
+	return read_long(path);
+}
+
+/* What @low gets beside @hog, in percent of both. */
+static double share_beside(struct worker *low, struct worker *hog)
+{
+	uint64_t hog_began = cpu_time(hog->pid), low_began = cpu_time(low->pid);
+	double had, other;
+
+	if (!AWAIT(cpu_time(hog->pid) - hog_began > HOG_CPU_TIME))
+		return -1;
+	had = cpu_time(low->pid) - low_began;
+	other = cpu_time(hog->pid) - hog_began;
+	return 100 * had / (had + other);
+}
+
+TEST_EACH(rt_hog_beside)
+{
+	int cpu = nth_cpu_online(nr_cpus_online() - 1);
+	struct worker *low, *hog;
+	double share;
+
+	if (!server_param("enoki", cpu, "runtime"))
+		SKIP(return, "the deadline server of this CPU is off");
+	low = worker_start_on(cpu, W_SPIN, self->p->id);
+	ASSERT_NE(NULL, low);
+	ASSERT_TRUE(worker_lives(low));
+	hog = rt_hog(cpu, 10);
+	ASSERT_NE(NULL, hog);
+	share = share_beside(low, hog);
+	fprintf(stderr, "# beside a SCHED_FIFO hog: %.2f %%\n", share);
+	EXPECT_LE(MIN_SHARE_PERCENT, share);
+	EXPECT_GE(15, share);
+	/* Once more after everything was idle: the server stops and starts. */
+	worker_set(low, W_SLEEP);
+	ASSERT_TRUE(AWAIT_FOR(120, worker_asleep(low)));
+	worker_set(low, W_SPIN);
+	EXPECT_LE(MIN_SHARE_PERCENT, share_beside(low, hog));
+	worker_stop(hog);
+	EXPECT_TRUE(worker_lives(low));
+}
+
+/* Tasks of both policies and an ordinary one, all beside the real-time hog. */
+TEST_ENOKI(rt_hog_beside_all)
+{
+	int cpu = nth_cpu_online(0);
+	struct worker *low[] = {
+		worker_start_on(cpu, W_SPIN, fifo.id),
+		worker_start_on(cpu, W_SPIN, wfq.id),
+		worker_start_on(cpu, W_SPIN, 0),
+	};
+	struct worker *hog = rt_hog(cpu, 10);
+	size_t i;
+
+	ASSERT_NE(NULL, hog);
+	for (i = 0; i < ARRAY_SIZE(low); i++) {
+		ASSERT_NE(NULL, low[i]);
+		EXPECT_TRUE(worker_lives(low[i]));
+	}
+}
+
+/* A real-time task that comes every few ms and takes most of the CPU. */
+TEST_EACH(periodic_rt_hog)
+{
+	int cpu = nth_cpu_online(0), i, status;
+	struct worker *w[2];
+	pid_t pid;
+
+	for (i = 0; i < 2; i++) {
+		w[i] = worker_start_on(cpu, W_SPIN, self->p->id);
+		ASSERT_NE(NULL, w[i]);
+	}
+	pid = test_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		unsigned long ms = loops_per_msec();
+
+		if (pin(0, cpu) || set_class(0, SCHED_FIFO, 10))
+			_exit(1);
+		for (i = 0; i < 400; i++) {
+			burn(ms);
+			nap(1000 + i % 7 * 300);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 10; i++)
+		EXPECT_TRUE(worker_lives(w[i % 2]));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(worker_lives(w[0]));
+	EXPECT_TRUE(worker_lives(w[1]));
+}
+
+/* An attached hog beside an ordinary task. */
+TEST_EACH(fair_task_beside)
+{
+	int cpu = nth_cpu_online(nr_cpus_online() - 1);
+	struct worker *low = worker_start_on(cpu, W_SPIN, 0);
+	struct worker *hog = worker_start_on(cpu, W_SPIN, self->p->id);
+	double share;
+
+	ASSERT_NE(NULL, low);
+	ASSERT_NE(NULL, hog);
+	if (!server_param("fair", cpu, "runtime"))
+		SKIP(return, "the deadline server of this CPU is off");
+	share = share_beside(low, hog);
+	fprintf(stderr, "# an ordinary task beside an Enoki hog: %.2f %%\n", share);
+	EXPECT_LE(MIN_SHARE_PERCENT, share);
+	EXPECT_GE(15, share);
+}
+
+/*
+ * Kernel threads below the class, on every CPU: kworkers (stat_refresh runs one on
+ * each CPU and waits for all), RCU (membarrier waits for a grace period).
+ */
+TEST_EACH(kernel_beside)
+{
+	uint64_t began, worst_kworker = 0, worst_rcu = 0, took;
+	int i;
+
+	for (i = 0; i < nr_cpus_online(); i++)
+		ASSERT_NE(NULL, worker_start_on(nth_cpu_online(i), W_SPIN, self->p->id));
+	for (i = 0; i < nr_workers(); i++)
+		ASSERT_TRUE(worker_lives(nth_worker(i)));
+	for (i = 0; i < 3; i++) {
+		began = now_ns();
+		ASSERT_EQ(0, write_str("/proc/sys/vm/stat_refresh", "1"));
+		took = now_ns() - began;
+		if (took > worst_kworker)
+			worst_kworker = took;
+		began = now_ns();
+		/* MEMBARRIER_CMD_GLOBAL; one CPU needs no grace period for it. */
+		ASSERT_EQ(0, syscall(SYS_membarrier, 1, 0, 0));
+		took = now_ns() - began;
+		if (took > worst_rcu)
+			worst_rcu = took;
+	}
+	fprintf(stderr, "# beside hogs on all CPUs: kworkers within %llu ms, RCU within %llu ms\n",
+		(unsigned long long)(worst_kworker / NSEC_PER_MSEC),
+		(unsigned long long)(worst_rcu / NSEC_PER_MSEC));
+	/* The server's period is a second; some rounds of it are enough. */
+	EXPECT_GT(10 * NSEC_PER_SEC, worst_kworker);
+	EXPECT_GT(10 * NSEC_PER_SEC, worst_rcu);
+}
+
+/* Each CPU's booked bandwidth, from the scheduler's debug file. */
+static int total_bw(long *bw, int max)
+{
+	char line[256], *found;
+	FILE *file = fopen(DEBUGFS "/sched/debug", "r");
+	int n = 0;
+
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		found = strstr(line, "total_bw");
+		if (found && n < max)
+			bw[n++] = atol(strchr(found, ':') + 1);
+	}
+	fclose(file);
+	return n;
+}
+
+TEST_EACH(bandwidth)
+{
+	long before[CPU_SETSIZE], with[CPU_SETSIZE], after[CPU_SETSIZE];
+	int cpus, round, i;
+
+	cpus = total_bw(before, CPU_SETSIZE);
+	if (cpus <= 0)
+		SKIP(return, "no debugfs with the scheduler's state");
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < nr_cpus_online(); i++)
+			ASSERT_NE(NULL, worker_start_on(nth_cpu_online(i), W_SPIN, self->p->id));
+		for (i = 0; i < nr_cpus_online(); i++)
+			EXPECT_TRUE(worker_lives(nth_worker(round * nr_cpus_online() + i)));
+		ASSERT_EQ(cpus, total_bw(with, CPU_SETSIZE));
+		for (i = 1; i < cpus; i++)
+			EXPECT_EQ(with[0], with[i]);
+		for (i = 0; i < nr_cpus_online(); i++)
+			worker_stop(nth_worker(round * nr_cpus_online() + i));
+		ASSERT_TRUE(AWAIT(policy_nr_tasks(self->p) == 0));
+		ASSERT_EQ(cpus, total_bw(after, CPU_SETSIZE));
+		for (i = 0; i < cpus; i++)
+			EXPECT_EQ(before[i], after[i]);
+	}
+	/* And with the policy gone altogether. */
+	ASSERT_TRUE(policy_unload(self->p));
+	ASSERT_EQ(0, module_load(self->p->module));
+	ASSERT_EQ(cpus, total_bw(after, CPU_SETSIZE));
+	for (i = 0; i < cpus; i++)
+		EXPECT_EQ(before[i], after[i]);
+}
+
+ENOKI_HARNESS_MAIN
