@@ -22,7 +22,7 @@ STAMP = {"GIT_COMMITTER_NAME": "Enoki", "GIT_COMMITTER_EMAIL": "enoki@localhost"
 
 def git(*args: str | Path, data: bytes | None = None) -> str:
     """Runs git in linux/."""
-    return run(["git", "-C", LINUX, *args], data=data, env={**STAMP}).decode().strip()
+    return run(["git", "-C", LINUX, *args], data=data, env={**STAMP}).decode().strip("\n")
 
 
 def _ready() -> str:
@@ -60,7 +60,7 @@ def make() -> None:
         _commit_patch(patch)
     commit = run(
         ["git", "-C", LINUX, "commit-tree", tree, "-p", "HEAD", "-m", OVERLAY], env={**STAMP, **WHO}
-    ).decode().strip()  # fmt: skip
+    ).decode().strip("\n")  # fmt: skip
     git("checkout", "-q", "-B", "enoki", commit)
     say(f"linux/ is the composed tree: {git('describe', '--always', '--abbrev=12')}, branch enoki")
 
