@@ -184,6 +184,8 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 {
 	enoki_count_in(rq, p);
+	if (flags & (ENQUEUE_RESTORE | ENQUEUE_CLASS))
+		p->enoki.flags |= ENOKI_P_CHANGED;
 
 	/*
 	 * Saved and restored under one hold of the lock: whoever owned the
@@ -702,6 +704,7 @@ static void set_cpus_allowed_enoki(struct task_struct *p, struct affinity_contex
 	struct enoki_ctx cx;
 
 	set_cpus_allowed_common(p, ctx);
+	p->enoki.flags |= ENOKI_P_CHANGED;
 
 	if (!p->enoki.es || !p->enoki.token || (p->enoki.flags & ENOKI_P_NEW))
 		return;
@@ -716,6 +719,7 @@ static void prio_changed_enoki(struct rq *rq, struct task_struct *p, u64 oldprio
 	struct enoki_task_info info;
 	struct enoki_ctx cx;
 
+	p->enoki.flags |= ENOKI_P_CHANGED;
 	if (p->prio == oldprio || !p->enoki.es || !p->enoki.token ||
 	    (p->enoki.flags & ENOKI_P_NEW))
 		return;

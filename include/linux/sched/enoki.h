@@ -41,7 +41,7 @@ struct task_struct;
 /**
  * enum enoki_task_flags - what a policy may want to know of a task
  * @ENOKI_TASK_KTHREAD: it is a kernel thread
- * @ENOKI_TASK_PINNED: it may run on one CPU only, for now or for good
+ * @ENOKI_TASK_PINNED: its affinity allows one CPU only
  */
 enum enoki_task_flags {
 	ENOKI_TASK_KTHREAD	= 1 << 0,

@@ -92,7 +92,7 @@ static void enoki_join(struct task_struct *p, struct enoki_attach *ea)
 	ent->slice_ns = 0;
 	ent->slice_end = 0;
 	ent->id = es->ops->id;
-	ent->flags = ENOKI_P_NEW;
+	ent->flags = ENOKI_P_NEW | ENOKI_P_CHANGED;
 	ent->state = ENOKI_BLOCKED;
 	WRITE_ONCE(ent->slot->task, p);
 	WRITE_ONCE(ent->es, es);

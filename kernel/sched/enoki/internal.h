@@ -39,6 +39,7 @@ enum enoki_state {
 #define ENOKI_P_COUNTED	0x01	/* in its run queue's list and counts */
 #define ENOKI_P_NEW	0x02	/* its policy was not given it yet */
 #define ENOKI_P_YIELD	0x04	/* called sched_yield() since it was picked */
+#define ENOKI_P_CHANGED	0x08	/* more than its run time differs from what its token says */
 
 /* What is counted of each policy; sysfs has the same names. */
 enum enoki_event {

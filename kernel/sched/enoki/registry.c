@@ -234,6 +234,7 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 				token->es = es;
 				token->slot = p->enoki.slot->nr;
 				p->enoki.token = token;
+				p->enoki.flags |= ENOKI_P_CHANGED;
 				token = NULL;
 			}
 		}

@@ -125,8 +125,19 @@ void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info)
 	info->flags = 0;
 	if (p->flags & PF_KTHREAD)
 		info->flags |= ENOKI_TASK_KTHREAD;
-	if (p->nr_cpus_allowed == 1 || is_migration_disabled(p))
+	if (p->nr_cpus_allowed == 1)
 		info->flags |= ENOKI_TASK_PINNED;
+}
+
+/* Before the policy sees a token that the class owns: is what it says still so? */
+static void enoki_refresh(struct task_struct *p, struct enoki_task *token)
+{
+	if (unlikely(p->enoki.flags & ENOKI_P_CHANGED)) {
+		p->enoki.flags &= ~ENOKI_P_CHANGED;
+		enoki_fill_info(p, &token->info);
+	} else {
+		token->info.runtime_ns = p->se.sum_exec_runtime;
+	}
 }
 
 static const char * const enoki_state_names[ENOKI_NR_STATES] = {
@@ -226,7 +237,7 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 	}
 
 	enoki_set_state(p, ENOKI_QUEUED);
-	enoki_fill_info(p, &token->info);
+	enoki_refresh(p, token);
 	ent->gen = ent->slot->gen + 1;
 	WRITE_ONCE(ent->slot->gen, ent->gen);
 	token->gen = ent->gen;
@@ -247,7 +258,7 @@ struct enoki_task *enoki_lend(struct task_struct *p)
 	struct enoki_task *token = p->enoki.token;
 
 	if (likely(token)) {
-		enoki_fill_info(p, &token->info);
+		enoki_refresh(p, token);
 		/* So that services know whose it is. The next grant has another. */
 		token->gen = p->enoki.slot->gen;
 		token->cpu = task_cpu(p);
