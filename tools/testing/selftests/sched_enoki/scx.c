@@ -49,7 +49,14 @@ static bool scx_stop(pid_t pid)
 	return AWAIT(scx_is("disabled"));
 }
 
+/*
+ * With a hog of a higher class on every CPU the loader itself, and this program, live
+ * on the deadline servers' twentieth, and the tests take many minutes when emulated.
+ * So one CPU is left to the machine, and the tests need another.
+ */
 #define NEED_SCX(path) do {						\
+	if (nr_cpus_online() < 2)					\
+		SKIP(return, "one CPU is for the machine, another for the hogs");	\
 	if (access(SCX_STATE, F_OK))					\
 		SKIP(return, "this kernel has no sched_ext");		\
 	if (!(path) || access((path), X_OK))				\
@@ -91,7 +98,14 @@ TEST_EACH(comes_and_goes)
 		EXPECT_TRUE(worker_lives(ordinary));
 		worker_set(sleeper, W_STEP);
 		EXPECT_TRUE(AWAIT(worker_turns(sleeper) > turns));
+		/*
+		 * While sched_ext leaves, no deadline server guards what is below
+		 * the class, RCU's thread included, which it waits for: a hog of any
+		 * higher class, a real-time one too, would hold it up for ever.
+		 */
+		worker_set(spin, W_NAP);
 		EXPECT_TRUE(scx_stop(scx));
+		worker_set(spin, W_SPIN);
 		EXPECT_TRUE(AWAIT(policy_nr_tasks(self->p) == 3));
 		EXPECT_TRUE(worker_lives(spin));
 		EXPECT_TRUE(worker_lives(ordinary));
@@ -153,7 +167,7 @@ TEST_ENOKI(class_by_number)
 	EXPECT_TRUE(worker_lives(w));
 }
 
-/* Attached hogs on all CPUs leave sched_ext's tasks the deadline server's share. */
+/* Attached hogs leave sched_ext's tasks the deadline server's share, on all CPUs but one. */
 TEST_EACH(hogs_beside)
 {
 	const char *path = getenv("SCX_SIMPLE");
@@ -164,9 +178,9 @@ TEST_EACH(hogs_beside)
 	NEED_SCX(path);
 	scx = scx_start(path);
 	ASSERT_LT(0, scx);
-	ordinary = worker_start(W_SPIN);
+	ordinary = worker_start_on(nth_cpu_online(1), W_SPIN, 0);
 	ASSERT_NE(NULL, ordinary);
-	for (i = 0; i < nr_cpus_online(); i++)
+	for (i = 1; i < nr_cpus_online(); i++)
 		ASSERT_NE(NULL, worker_start_on(nth_cpu_online(i), W_SPIN, self->p->id));
 	for (i = 0; i < 5; i++)
 		EXPECT_TRUE(worker_lives(ordinary));
