@@ -172,7 +172,13 @@ def install(make: Make, image: str, target: Path) -> None:
 
 def prune(name: str) -> None:
     """Removes the artifacts of this flavour that were used longest ago."""
-    stored = sorted(KERNELS.glob(f"{name}-*"), key=lambda p: (p / "used").stat().st_mtime if (p / "used").exists() else 0)
+
+    def used(artifacts: Path) -> float:
+        # One without the mark has just been made, and its maker is about to use it.
+        mark = artifacts / "used"
+        return mark.stat().st_mtime if mark.exists() else time.time()
+
+    stored = sorted(KERNELS.glob(f"{name}-*"), key=used)
     for old in stored[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
 

@@ -1,0 +1,71 @@
+"""ci/bugs: puts the bugs of ci/enokitest/bugs in, one at a time, and sees the tests fail.
+
+A test that passes on a broken kernel tests nothing. Each diff there goes on top of the composed
+tree; its first lines say what is wrong with it, which selftest must notice, and on how many CPUs.
+"""
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from enokici.common import CHECKOUT, Failure, main_wrapper
+
+from . import levels
+from .suite import Outcome, Suite
+from .tap import Results
+
+BUGS = CHECKOUT / "ci/enokitest/bugs"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One bug and the test that must see it."""
+
+    path: Path
+    what: str
+    test: str
+    cpus: int
+
+
+def read(path: Path) -> Bug:
+    """Reads the head of a diff."""
+    head = path.read_text().partition("\ndiff --git ")[0]
+    fields = dict(re.findall(r"^(Test|CPUs): (\S+)$", head, re.M))
+    if set(fields) != {"Test", "CPUs"}:
+        raise Failure(f"{path.relative_to(CHECKOUT)} does not say Test: and CPUs: before its diff")
+    return Bug(path, head.splitlines()[0], fields["Test"], int(fields["CPUs"]))
+
+
+def seen(bug: Bug) -> Outcome:
+    """Passes if the test fails with the bug in."""
+    os.environ["ENOKI_BUG"] = str(bug.path)
+    try:
+        outcome = levels.selftests("debug", bug.cpus, [bug.test], label=f"bug-{bug.path.stem}")
+    finally:
+        del os.environ["ENOKI_BUG"]
+    failed = outcome.results.failed
+    if not failed:
+        return Outcome(Results(failed=[f"{bug.test} passes although: {bug.what}"]), outcome.note)
+    return Outcome(Results(passed=1), f"{bug.test}: {failed[-1]}"[:100])
+
+
+def main() -> int:
+    """The command line of ci/bugs."""
+    parser = argparse.ArgumentParser(
+        prog="ci/bugs",
+        description="Builds the debug kernel with each known bug put in and sees the selftests fail.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only the bugs whose file name begins so")
+    args = parser.parse_args()
+    suite = Suite()
+    for path in sorted(BUGS.glob("*.diff")):
+        if not args.names or path.stem.startswith(tuple(args.names)):
+            bug = read(path)
+            suite.group(path.stem, lambda b=bug: seen(b))
+    return suite.finish()
+
+
+if __name__ == "__main__":
+    main_wrapper(main)
