@@ -42,7 +42,10 @@ def seen(bug: Bug) -> Outcome:
     """Passes if the test fails with the bug in."""
     os.environ["ENOKI_BUG"] = str(bug.path)
     try:
-        outcome = levels.selftests("debug", bug.cpus, [bug.test], label=f"bug-{bug.path.stem}")
+        if bug.test in levels.SHAPED:
+            outcome = levels.shaped("debug", (bug.test,), label=f"bug-{bug.path.stem}")
+        else:
+            outcome = levels.selftests("debug", bug.cpus, [bug.test], label=f"bug-{bug.path.stem}")
     finally:
         del os.environ["ENOKI_BUG"]
     failed = outcome.results.failed

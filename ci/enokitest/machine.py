@@ -28,7 +28,10 @@ class Ended:
             TIMED_OUT: "the machine took too long",
             NO_STATUS: "the machine did not come to the end",
         }
-        return words.get(self.status, "")
+        problem = words.get(self.status, "")
+        # Mostly the first report is the cause and the others are its effects.
+        reports = re.findall(r"the kernel reports: (?:\[ *[\d.]+\] )?(.*)", "\n".join(self.lines))
+        return f"{problem}: {reports[0][:150]}" if problem and reports else problem
 
 
 def boot(

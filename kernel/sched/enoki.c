@@ -20,7 +20,7 @@
 /* How often a policy may err in one pick before the class picks for it. */
 #define ENOKI_MAX_ERRS	8
 
-static_assert((int)ENOKI_ERR_DISCARDED - 1 == (int)ENOKI_REJ_discarded);
+static_assert((int)ENOKI_ERR_OFFLINE - 1 == (int)ENOKI_REJ_offline);
 
 /* Is @p running as an Enoki task, so that it can be lent? */
 static bool enoki_is_running(struct task_struct *p)
@@ -98,11 +98,16 @@ static void enoki_check_counts(struct rq *rq)
 	struct enoki_rq *erq = &rq->enoki;
 	unsigned int nr = 0, sum = 0;
 	struct enoki_prq *prq;
+	struct task_struct *p;
 
 	list_for_each_entry(prq, &erq->active, node) {
 		nr++;
 		sum += prq->nr_running;
 	}
+	list_for_each_entry(p, &erq->runnable, enoki.run_node)
+		WARN_ONCE(p->enoki.state == ENOKI_PICKED && p != erq->picked,
+			  "enoki: CPU %d: task %llu is picked and forgotten\n",
+			  cpu_of(rq), p->enoki.task_id);
 	WARN_ONCE(nr != erq->nr_active || sum != erq->nr_running ||
 		  list_count_nodes(&erq->runnable) != erq->nr_running,
 		  "enoki: CPU %d: %u tasks of %u policies, counted %u of %u\n",
@@ -134,6 +139,43 @@ static void update_curr_enoki(struct rq *rq)
 }
 
 /*
+ * Core scheduling.
+ */
+
+#ifdef CONFIG_SCHED_CORE
+/*
+ * Between the CPUs of a core, who waits longest is next; a task that runs has
+ * been asked for its token a moment ago and comes last.
+ */
+static void enoki_core_stamp(struct rq *rq, struct task_struct *p)
+{
+	if (sched_core_enabled(rq))
+		p->enoki.waits_since = rq_clock(rq);
+}
+
+/**
+ * enoki_prio_less - the order of attached tasks on different CPUs of a core
+ * @a: a task
+ * @b: a task
+ *
+ * Return: should @a run after @b?
+ */
+bool enoki_prio_less(const struct task_struct *a, const struct task_struct *b)
+{
+	return (s64)(a->enoki.waits_since - b->enoki.waits_since) > 0;
+}
+
+/* Does a task on another CPU of this core wait because of what runs here? */
+static bool enoki_core_waits(struct rq *rq)
+{
+	return sched_core_enabled(rq) && rq->core->core_forceidle_count;
+}
+#else
+static inline void enoki_core_stamp(struct rq *rq, struct task_struct *p) { }
+static inline bool enoki_core_waits(struct rq *rq) { return false; }
+#endif
+
+/*
  * Queueing.
  */
 
@@ -147,6 +189,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	bool migrated = ent->state == ENOKI_MIGRATING;
 	struct enoki_task *token;
 
+	enoki_core_stamp(rq, p);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -171,6 +214,7 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 	struct enoki_task *token;
 
 	ent->flags &= ~ENOKI_P_YIELD;
+	enoki_core_stamp(rq, p);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -360,10 +404,12 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 
 	if (enoki_is_running(curr) && curr->enoki.es == es &&
 	    (curr->enoki.flags & ENOKI_P_COUNTED)) {
-		if (curr->enoki.flags & ENOKI_P_YIELD)
+		if (curr->enoki.flags & ENOKI_P_YIELD) {
 			enoki_put_back(rq, curr);
-		else
+		} else {
+			enoki_core_stamp(rq, curr);
 			prev = enoki_grant(rq, curr);
+		}
 	}
 
 	if (unlikely(prq->nr_orphans)) {
@@ -520,18 +566,17 @@ static struct task_struct *enoki_pick_local(struct rq *rq)
 	return NULL;
 }
 
-/* A pick that core scheduling did not use goes back to its policy. */
-static void enoki_return_picked(struct rq *rq)
+/*
+ * Core scheduling picks for all CPUs of a core and may then run another task
+ * here, or none. What the policy chose stays chosen until it has run.
+ */
+static struct task_struct *enoki_pick_again(struct rq *rq)
 {
 	struct task_struct *p = rq->enoki.picked;
-	struct enoki_task *token;
-	struct enoki_ctx cx;
 
-	rq->enoki.picked = NULL;
-	cx = enoki_rq_ctx(p->enoki.es, rq);
-	token = enoki_grant(rq, p);
-	if (token)
-		ENOKI_CALL(p->enoki.es, pnt_err, &cx, token, ENOKI_ERR_DISCARDED);
+	enoki_slice_start(rq, p);
+
+	return p;
 }
 
 static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, bool server)
@@ -542,7 +587,7 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 	enoki_check_counts(rq);
 
 	if (unlikely(erq->picked))
-		enoki_return_picked(rq);
+		return enoki_pick_again(rq);
 
 	if (unlikely(!cpu_active(cpu_of(rq))))
 		return enoki_force_pick(rq);
@@ -590,6 +635,16 @@ void enoki_server_init(struct rq *rq)
 	dl_server_init(&rq->enoki_server, rq, enoki_server_pick_task);
 }
 
+/* @p runs. If core scheduling found it by its cookie its policy was not asked. */
+static void enoki_run(struct rq *rq, struct task_struct *p)
+{
+	if (unlikely(p->enoki.state == ENOKI_QUEUED)) {
+		enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
+		enoki_count(p->enoki.es, override);
+	}
+	enoki_set_state(p, ENOKI_RUNNING);
+}
+
 static void put_prev_task_enoki(struct rq *rq, struct task_struct *p,
 				struct task_struct *next)
 {
@@ -611,13 +666,9 @@ static void set_next_task_enoki(struct rq *rq, struct task_struct *p, bool first
 	if (!first)
 		return;
 
-	/* Core scheduling found it by its cookie, its policy was not asked. */
-	if (unlikely(p->enoki.state == ENOKI_QUEUED)) {
-		enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
-		enoki_count(p->enoki.es, override);
-	}
-	rq->enoki.picked = NULL;
-	enoki_set_state(p, ENOKI_RUNNING);
+	if (likely(rq->enoki.picked == p))
+		rq->enoki.picked = NULL;
+	enoki_run(rq, p);
 	enoki_slice_check(rq, p);
 
 	/* put_prev_task() of these has brought it up to date. */
@@ -674,8 +725,13 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	update_curr_enoki(rq);
 	update_other_load_avgs(rq);
 
-	if (!enoki_is_running(curr))
-		return;
+	/* Its token went to the policy in a pick that was not used; it runs on. */
+	if (unlikely(curr->enoki.state != ENOKI_RUNNING))
+		enoki_run(rq, curr);
+
+	/* A sibling waits for this one to end. */
+	if (enoki_core_waits(rq))
+		resched_curr(rq);
 
 	token = enoki_lend(curr);
 	if (unlikely(!token)) {
@@ -738,11 +794,13 @@ static unsigned int get_rr_interval_enoki(struct rq *rq, struct task_struct *p)
  * enoki_can_stop_tick - does the class need no tick on a run queue?
  * @rq: the run queue, locked
  *
- * Return: at most one attached task is ready there.
+ * Return: at most one attached task is ready there, and none waits on a sibling
+ * for it to end.
  */
 bool enoki_can_stop_tick(struct rq *rq)
 {
-	return rq->enoki.nr_running <= 1;
+	return !rq->enoki.nr_running ||
+	       (rq->enoki.nr_running == 1 && !enoki_core_waits(rq));
 }
 
 /**

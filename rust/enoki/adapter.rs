@@ -60,7 +60,6 @@ impl Refusal {
             sys::ERR_AFFINITY => Refusal::Affinity,
             sys::ERR_RACE => Refusal::Race,
             sys::ERR_OFFLINE => Refusal::Offline,
-            sys::ERR_DISCARDED => Refusal::Discarded,
             _ => Refusal::Other,
         }
     }

@@ -272,8 +272,6 @@ pub enum Refusal {
     Race,
     /// The CPU is going offline.
     Offline,
-    /// The pick was right, but core scheduling ran another task.
-    Discarded,
     /// Something newer than this libEnoki.
     Other,
 }

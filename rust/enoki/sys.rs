@@ -58,7 +58,6 @@ pub(crate) const ERR_STATE: u32 = bindings::enoki_err_ENOKI_ERR_STATE;
 pub(crate) const ERR_AFFINITY: u32 = bindings::enoki_err_ENOKI_ERR_AFFINITY;
 pub(crate) const ERR_RACE: u32 = bindings::enoki_err_ENOKI_ERR_RACE;
 pub(crate) const ERR_OFFLINE: u32 = bindings::enoki_err_ENOKI_ERR_OFFLINE;
-pub(crate) const ERR_DISCARDED: u32 = bindings::enoki_err_ENOKI_ERR_DISCARDED;
 pub(crate) const LEAVE_MIGRATE: u32 = bindings::enoki_leave_ENOKI_LEAVE_MIGRATE;
 pub(crate) const LEAVE_BOOST: u32 = bindings::enoki_leave_ENOKI_LEAVE_BOOST;
 pub(crate) const LEAVE_DETACH: u32 = bindings::enoki_leave_ENOKI_LEAVE_DETACH;

@@ -369,7 +369,7 @@ impl<S: Scheduler> Sim<S> {
         });
         if self.random(64) == 0 {
             let task = with(|world| world.fill(slot, cpu, true));
-            call!(self, pnt_err, &cx, task, sys::ERR_DISCARDED);
+            call!(self, pnt_err, &cx, task, sys::ERR_RACE);
             return self.pick(cpu);
         }
         self.picks += 1;

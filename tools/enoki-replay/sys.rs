@@ -143,7 +143,6 @@ pub(crate) const ERR_STATE: u32 = 3;
 pub(crate) const ERR_AFFINITY: u32 = 4;
 pub(crate) const ERR_RACE: u32 = 5;
 pub(crate) const ERR_OFFLINE: u32 = 6;
-pub(crate) const ERR_DISCARDED: u32 = 7;
 pub(crate) const LEAVE_MIGRATE: u32 = 1;
 pub(crate) const LEAVE_BOOST: u32 = 2;
 pub(crate) const LEAVE_DETACH: u32 = 3;

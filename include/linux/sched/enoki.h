@@ -121,7 +121,7 @@ struct enoki_ctx {
  * @ENOKI_ERR_AFFINITY: the task may not run on the CPU named
  * @ENOKI_ERR_RACE: it went elsewhere or started to run in the meantime
  * @ENOKI_ERR_OFFLINE: that CPU is going, or gone
- * @ENOKI_ERR_DISCARDED: the pick was right but core scheduling ran another task
+ * @ENOKI_NR_ERRS: one more than the last
  */
 enum enoki_err {
 	ENOKI_ERR_STALE		= 1,
@@ -130,7 +130,6 @@ enum enoki_err {
 	ENOKI_ERR_AFFINITY,
 	ENOKI_ERR_RACE,
 	ENOKI_ERR_OFFLINE,
-	ENOKI_ERR_DISCARDED,
 	ENOKI_NR_ERRS,
 };
 

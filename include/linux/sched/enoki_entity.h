@@ -24,6 +24,7 @@ struct enoki_task;
  * @gen: generation of the last grant
  * @slice_ns: the slice of the last pick, 0 for none
  * @slice_end: run-queue clock at which that slice is over
+ * @waits_since: when it was queued last, while core scheduling is in use
  * @weight: what was added to its policy's weight on this run queue
  * @from_cpu: where it was last queued before a migration
  * @id: number of the policy, what sched_getparam() returns
@@ -44,6 +45,9 @@ struct sched_enoki_entity {
 	u64			gen;
 	u64			slice_ns;
 	u64			slice_end;
+#ifdef CONFIG_SCHED_CORE
+	u64			waits_since;
+#endif
 	u32			weight;
 	s32			from_cpu;
 	u8			id;

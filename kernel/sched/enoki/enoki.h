@@ -42,6 +42,15 @@ static inline int enoki_task_id(const struct task_struct *p)
 	return p->enoki.id;
 }
 
+/*
+ * A CPU that core scheduling keeps idle although tasks wait there gives their
+ * deadline servers no time: it must not count as if they had declined it.
+ */
+static inline bool enoki_idle_is_forced(struct rq *rq)
+{
+	return sched_core_enabled(rq) && rq->nr_running;
+}
+
 /* Will @ea take the task to a policy that it is not attached to? */
 static inline bool enoki_attach_changes(const struct enoki_attach *ea)
 {
@@ -64,6 +73,7 @@ void enoki_dead(struct task_struct *p);
 
 void enoki_rq_init(struct rq *rq);
 bool enoki_can_stop_tick(struct rq *rq);
+bool enoki_prio_less(const struct task_struct *a, const struct task_struct *b);
 void enoki_cpu_online(int cpu);
 void enoki_cpu_offline(int cpu);
 void enoki_cpu_dying(struct rq *rq);
@@ -109,6 +119,7 @@ static inline int enoki_fork(struct task_struct *p) { return 0; }
 static inline void enoki_cancel_fork(struct task_struct *p) { }
 static inline void enoki_dead(struct task_struct *p) { }
 static inline void enoki_rq_init(struct rq *rq) { }
+static inline bool enoki_idle_is_forced(struct rq *rq) { return false; }
 static inline bool enoki_can_stop_tick(struct rq *rq) { return true; }
 static inline void enoki_cpu_online(int cpu) { }
 static inline void enoki_cpu_offline(int cpu) { }

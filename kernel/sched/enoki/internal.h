@@ -23,6 +23,7 @@
  * @ENOKI_PICKED: chosen to run next; the class owns it
  * @ENOKI_RUNNING: running; the class owns it and lends it
  * @ENOKI_MIGRATING: between two run queues; the class owns it
+ * @ENOKI_NR_STATES: how many there are
  */
 enum enoki_state {
 	ENOKI_NONE,
@@ -79,7 +80,6 @@ enum enoki_reject {
 	ENOKI_REJ_affinity,
 	ENOKI_REJ_race,
 	ENOKI_REJ_offline,
-	ENOKI_REJ_discarded,
 	ENOKI_REJ_lost,
 	ENOKI_REJ_select_cpu,
 	ENOKI_NR_REJECTS,

@@ -132,7 +132,6 @@ static const char * const enoki_reject_names[ENOKI_NR_REJECTS] = {
 	[ENOKI_REJ_affinity]           = "affinity",
 	[ENOKI_REJ_race]               = "race",
 	[ENOKI_REJ_offline]            = "offline",
-	[ENOKI_REJ_discarded]          = "discarded",
 	[ENOKI_REJ_lost]               = "lost",
 	[ENOKI_REJ_select_cpu]         = "select_cpu",
 };
