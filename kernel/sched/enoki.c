@@ -238,9 +238,17 @@ static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	if ((flags & (ENQUEUE_RESTORE | ENQUEUE_CLASS)) == ENQUEUE_RESTORE)
 		return;
 
-	/* It is running, set_next_task() follows; the policy sees it as prev. */
+	/*
+	 * It runs, and set_next_task() follows. A policy that knows it sees it
+	 * as prev; another one is to say first whether it runs on.
+	 */
 	if (task_current_donor(rq, p)) {
-		enoki_set_state(p, ENOKI_RUNNING);
+		if (p->enoki.flags & ENOKI_P_NEW) {
+			enoki_announce(rq, p, flags);
+			resched_curr(rq);
+		} else {
+			enoki_set_state(p, ENOKI_RUNNING);
+		}
 		return;
 	}
 
@@ -460,6 +468,8 @@ static struct task_struct *enoki_force_pick(struct rq *rq)
 		if (p->enoki.state == ENOKI_QUEUED)
 			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		enoki_count(p->enoki.es, override);
+		/* Whoever cannot be moved off this CPU is not in the others' way. */
+		list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
 		return enoki_picked(rq, p, NSEC_PER_MSEC);
 	}
 
@@ -725,9 +735,15 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	update_curr_enoki(rq);
 	update_other_load_avgs(rq);
 
-	/* Its token went to the policy in a pick that was not used; it runs on. */
-	if (unlikely(curr->enoki.state != ENOKI_RUNNING))
+	/*
+	 * Its policy has the token: it is about to be asked, or core scheduling
+	 * did not use what it picked, and the task runs on.
+	 */
+	if (unlikely(curr->enoki.state != ENOKI_RUNNING)) {
+		if (test_tsk_need_resched(curr))
+			return;
 		enoki_run(rq, curr);
+	}
 
 	/* A sibling waits for this one to end. */
 	if (enoki_core_waits(rq))

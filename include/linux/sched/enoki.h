@@ -207,7 +207,7 @@ struct enoki_ops {
 
 	/* Task life: rq. The token passes to the policy. */
 
-	/** @task_new: a forked or just attached task is ready to run */
+	/** @task_new: a forked or just attached task is ready to run, or runs */
 	void (*task_new)(void *sched, const struct enoki_ctx *cx,
 			 struct enoki_task *task);
 	/** @task_wakeup: a task that slept is ready to run; @flags is &enum enoki_wake_flags */

@@ -269,6 +269,7 @@ void enoki_log_fn(struct irq_work *work);
 
 /* sysfs.c */
 __printf(1, 2) void enoki_set_error(const char *fmt, ...);
+bool enoki_sysfs_has(const char *name);
 int enoki_sysfs_add(struct enoki_sched *es);
 void enoki_sysfs_del(struct enoki_sched *es);
 

@@ -268,6 +268,18 @@ static void enoki_work_fn(struct work_struct *work)
 		enoki_put_locked(es);
 }
 
+/* A policy's name is also that of a directory, and stands in lines of text. */
+static bool enoki_name_usable(const char *name)
+{
+	const char *c;
+
+	for (c = name; *c; c++)
+		if (!isalnum(*c) && *c != '_' && *c != '-')
+			return false;
+
+	return *name && !enoki_sysfs_has(name);
+}
+
 static int enoki_check_ops(const struct enoki_ops *ops)
 {
 	if (ops->abi_version != ENOKI_ABI_VERSION || ops->size != sizeof(*ops) ||
@@ -278,10 +290,15 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 				sizeof(struct enoki_task));
 		return -ENOEXEC;
 	}
-	if (!ops->name[0] || strnlen(ops->name, ENOKI_NAME_LEN) == ENOKI_NAME_LEN ||
-	    strnlen(ops->version, ENOKI_NAME_LEN) == ENOKI_NAME_LEN ||
-	    strchr(ops->name, '/')) {
-		enoki_set_error("policy with number %u has no usable name or version", ops->id);
+	if (strnlen(ops->name, ENOKI_NAME_LEN) == ENOKI_NAME_LEN ||
+	    strnlen(ops->version, ENOKI_NAME_LEN) == ENOKI_NAME_LEN) {
+		enoki_set_error("policy with number %u: name and version must have less than %u bytes",
+				ops->id, ENOKI_NAME_LEN);
+		return -EINVAL;
+	}
+	if (!enoki_name_usable(ops->name)) {
+		enoki_set_error("policy %s: a name has letters, digits, _ and -, and is none of the files in /sys/kernel/sched_enoki",
+				ops->name);
 		return -EINVAL;
 	}
 	if (!ops->id || ops->id > ENOKI_MAX_ID) {
@@ -356,7 +373,7 @@ static void enoki_sched_free(struct enoki_sched *es)
 
 static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *priv)
 {
-	struct enoki_sched *es = kzalloc(sizeof(*es), GFP_KERNEL);
+	struct enoki_sched *es = kzalloc_obj(*es);
 	struct enoki_prq *prq;
 	int cpu;
 

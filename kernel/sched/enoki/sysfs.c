@@ -202,6 +202,23 @@ static const struct kobj_type enoki_ktype = {
 };
 
 /**
+ * enoki_sysfs_has - is there a file of that name where policies' directories go?
+ * @name: the name of a policy
+ *
+ * Return: no policy can have that name.
+ */
+bool enoki_sysfs_has(const char *name)
+{
+	struct attribute **attr;
+
+	for (attr = enoki_attrs; *attr; attr++)
+		if (!strcmp((*attr)->name, name))
+			return true;
+
+	return false;
+}
+
+/**
  * enoki_sysfs_add - make a policy's directory
  * @es: the policy
  *
