@@ -51,6 +51,19 @@ const fn name(text: &str) -> [u8; NAME_LEN] {
     field
 }
 
+/// Whether `text` can be the name of a directory that stands in lines of text.
+const fn usable(text: &str) -> bool {
+    let text = text.as_bytes();
+    let mut i = 0;
+    while i < text.len() {
+        if !text[i].is_ascii_alphanumeric() && text[i] != b'_' && text[i] != b'-' {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
 impl Refusal {
     fn from_raw(err: u32) -> Refusal {
         match err {
@@ -172,6 +185,10 @@ impl<S: Scheduler> Adapter<S> {
         assert!(
             S::TIMERS <= sys::MAX_TIMERS,
             "a policy has at most 64 timers"
+        );
+        assert!(
+            usable(S::NAME),
+            "a policy's NAME has letters, digits, _ and - only"
         );
         RawOps {
             abi_version: sys::ABI_VERSION,

@@ -39,7 +39,8 @@ use crate::{
 /// time, `task_wakeup`) over picked and stopped (`task_preempt`, `task_yield`) to asleep
 /// (`task_blocked`), and at the end `task_dead` or `task_departed`.
 pub trait Scheduler: Sized + Send + Sync + 'static {
-    /// The policy's name, unique among those loaded; at most 31 bytes. Not the module's name.
+    /// The policy's name, unique among those loaded: at most 31 letters, digits, `_` and `-`. Not
+    /// the module's name.
     const NAME: &'static str;
     /// The number that attaches a task to the policy (`sched_priority` of `sched_setscheduler()`),
     /// 1 to 99, unique among those loaded. The module parameter `id` overrides it.

@@ -336,7 +336,8 @@ impl<S: Scheduler> Drop for Registration<S> {
 
 /// Makes a kernel module of a [`Scheduler`](crate::sched::Scheduler).
 ///
-/// It has a parameter `id`, by which the policy's number can be chosen when it is loaded.
+/// It has a parameter `id`, by which the policy's number can be chosen when it is loaded, and those
+/// that the policy adds. The policy reads one as `module_parameters::slice_us.value()`.
 ///
 /// # Examples
 ///
@@ -347,6 +348,12 @@ impl<S: Scheduler> Drop for Registration<S> {
 ///     authors: ["Enoki"],
 ///     description: "A first-in, first-out scheduler",
 ///     license: "GPL",
+///     params: {
+///         slice_us: u32 {
+///             default: 3000,
+///             description: "How long a turn lasts, in µs",
+///         },
+///     },
 /// }
 /// ```
 #[macro_export]
@@ -356,7 +363,8 @@ macro_rules! module_enoki_scheduler {
         name: $name:literal,
         authors: $authors:tt,
         description: $description:literal,
-        license: $license:literal $(,)?
+        license: $license:literal
+        $(, params: { $($params:tt)* })? $(,)?
     ) => {
         struct EnokiModule {
             _registration: $crate::Registration<$type>,
@@ -386,6 +394,7 @@ macro_rules! module_enoki_scheduler {
                     default: 0,
                     description: "Number of the policy, 1 to 99 (default: its own)",
                 },
+                $($($params)*)?
             },
         }
     };

@@ -242,9 +242,14 @@ impl Scheduler for Wfq {
         self.enqueue(ctx, task);
     }
 
-    fn task_blocked(&self, _ctx: &mut Ctx<'_>, task: &mut Lent<'_, Entity>) {
+    fn task_blocked(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, Entity>) {
         let (runtime, weight) = (task.info().runtime(), task.info().weight());
         task.state_mut().charge(runtime, weight);
+        // If nobody follows, the clock stands still until somebody comes.
+        let now = ctx.now();
+        let mut queue = ctx.lock(&self.queues[task.cpu()]);
+        queue.advance(now);
+        queue.current = None;
     }
 
     fn select_task_rq(

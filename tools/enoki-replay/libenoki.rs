@@ -31,5 +31,8 @@ pub mod token;
 #[path = "../../rust/enoki/tree.rs"]
 pub mod tree;
 
+#[doc(hidden)]
+pub use sys::Param as __Param;
+
 #[cfg(test)]
 mod tests;

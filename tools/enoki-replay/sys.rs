@@ -331,6 +331,21 @@ pub(crate) unsafe fn log(_es: *mut RawSched, line: &[u8]) {
     sim::with(|world| world.log(&String::from_utf8_lossy(line)))
 }
 
+/// A parameter of a module; here it has its default value.
+pub struct Param<T>(T);
+
+impl<T: Copy> Param<T> {
+    /// A parameter with that default value.
+    pub const fn new(default: T) -> Param<T> {
+        Param(default)
+    }
+
+    /// Its value.
+    pub fn value(&self) -> T {
+        self.0
+    }
+}
+
 /// Makes a program of a [`Scheduler`](crate::sched::Scheduler).
 ///
 /// In the kernel it makes a module. Here it makes a `main()` that drives the policy through random
@@ -342,8 +357,20 @@ macro_rules! module_enoki_scheduler {
         name: $name:literal,
         authors: $authors:tt,
         description: $description:literal,
-        license: $license:literal $(,)?
+        license: $license:literal
+        $(, params: {
+            $($param:ident: $ptype:ident {
+                default: $default:expr,
+                description: $about:literal $(,)?
+            }),* $(,)?
+        })? $(,)?
     ) => {
+        #[allow(dead_code, non_upper_case_globals)]
+        mod module_parameters {
+            $($(pub(crate) static $param: $crate::__Param<$ptype> =
+                $crate::__Param::new($default);)*)?
+        }
+
         #[cfg(test)]
         mod host_tests {
             use super::*;

@@ -42,7 +42,8 @@ impl Scheduler for Ok1 {
         log!(ctx, "task {} at {} ns", task.id().as_u64(), ctx.now().0);
         let key = *task.state();
         ctx.lock(&self.queues[task.cpu()]).insert(key, task);
-        if ctx.arm_timer(3, Ns::from_us(50)).is_err() {
+        let delay = Ns::from_us(module_parameters::delay_us.value());
+        if ctx.arm_timer(3, delay).is_err() {
             ctx.cancel_timer(3);
         }
     }
@@ -102,4 +103,10 @@ module_enoki_scheduler! {
     authors: ["Enoki"],
     description: "A control",
     license: "GPL",
+    params: {
+        delay_us: u64 {
+            default: 50,
+            description: "When the timer fires, in µs",
+        },
+    },
 }
