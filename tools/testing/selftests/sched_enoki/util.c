@@ -337,6 +337,33 @@ int module_load(const char *module)
 	return module_load_with(module, NULL);
 }
 
+int test_module_load(const char *module, const char *params)
+{
+	const char *dir = getenv("TEST_MODULES");
+	char path[PATH_MAX], own[PATH_MAX];
+	int fd, ret;
+
+	if (!dir) {
+		ssize_t len = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+		if (len < 0)
+			return -1;
+		own[len] = '\0';
+		snprintf(strrchr(own, '/'), sizeof("/test_modules"), "/test_modules");
+		dir = own;
+	}
+	if (snprintf(path, sizeof(path), "%s/%s.ko", dir, module) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, params, 0);
+	close(fd);
+	return ret;
+}
+
 int module_unload(const char *module)
 {
 	return syscall(SYS_delete_module, module, O_NONBLOCK);

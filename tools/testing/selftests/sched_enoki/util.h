@@ -77,6 +77,8 @@ int set_class(pid_t pid, int class, int prio);
 /* Modules, by their system calls and by modprobe: exit status or -1. */
 int module_load(const char *module);
 int module_load_with(const char *module, const char *param);
+/* One of ../test_modules, with parameters; 0 or -1 with errno. */
+int test_module_load(const char *module, const char *params);
 int module_unload(const char *module);
 bool module_loaded(const char *module);
 /* Waits until the memory of the last task is freed, which keeps the module. */

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A policy that errs, see test_modules/enoki_hostile.c: each wrong answer is
+ * counted by its name, no task is lost by it, the other policies' tasks do not
+ * notice, and the policy can be removed afterwards. And policies that must not
+ * be registered at all.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ENOKI_ONCE
+#include "fixture.h"
+
+#define PARAMETERS	"/sys/module/enoki_hostile/parameters/"
+
+static const struct policy hostile = { "hostile", "enoki_hostile", 66 };
+
+/* enum hostile_wrong. */
+enum wrong {
+	NOTHING, NONE, AGAIN, OTHER_CPU, PAST, FORGET, SWAP, DROP, SELECT, STEAL, REFUSE,
+};
+
+static bool err_by(enum wrong what, int every)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", every);
+	if (write_str(PARAMETERS "every", text))
+		return false;
+	snprintf(text, sizeof(text), "%d", what);
+	return !write_str(PARAMETERS "wrong", text);
+}
+
+FIXTURE(hostile) {
+	struct worker *other;	/* a task of another policy */
+};
+
+FIXTURE_SETUP(hostile)
+{
+	const char *problem = enoki_begin();
+
+	ASSERT_EQ(NULL, problem) TH_LOG("%s", problem);
+	if (test_module_load("enoki_hostile", "")) {
+		ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_hostile: %s", strerror(errno));
+		SKIP(return, "test_modules/enoki_hostile.ko is not built");
+	}
+	self->other = worker_start_on(-1, W_SPIN, fifo.id);
+	ASSERT_NE(NULL, self->other);
+}
+
+FIXTURE_TEARDOWN(hostile)
+{
+	if (module_loaded(hostile.module))
+		EXPECT_TRUE(err_by(NOTHING, 1));
+	EXPECT_TRUE(enoki_end());
+	if (!module_loaded(hostile.module))
+		return;
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(&hostile) == 0));
+	EXPECT_TRUE(policy_unload(&hostile));
+}
+
+/* Tasks of all kinds, so that every call comes often. */
+static bool crowd(void)
+{
+	static const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD, W_NAP, W_SPIN };
+	size_t i;
+
+	for (i = 0; i < 6; i++)
+		if (!worker_start_on(-1, modes[i], hostile.id))
+			return false;
+	return true;
+}
+
+static bool all_live(void)
+{
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < nr_workers(); i++)
+		ok = worker_lives(nth_worker(i)) && ok;
+	return ok;
+}
+
+/* Moves tasks about, and out of the policy and back. Both may fail at times. */
+static void stir(void)
+{
+	int i;
+
+	for (i = 1; i < nr_workers(); i++) {
+		struct worker *w = nth_worker(i);
+
+		if (prng_below(3)) {
+			pin(w->pid, nth_cpu_online(prng_below(nr_cpus_online())));
+		} else {
+			enoki_detach(w->pid);
+			enoki_attach(w->pid, hostile.id);
+		}
+	}
+}
+
+static void calm(void)
+{
+	int i;
+
+	for (i = 1; i < nr_workers(); i++) {
+		unpin(nth_worker(i)->pid);
+		enoki_attach(nth_worker(i)->pid, hostile.id);
+	}
+}
+
+/* Errs by @what until it was counted as @why, @times more often than before. */
+#define ERRS(what, every, why, times) do {					\
+	long long __before = policy_rejected(&hostile, why);			\
+										\
+	ASSERT_TRUE(crowd());							\
+	EXPECT_TRUE(all_live());						\
+	ASSERT_TRUE(err_by(what, every));					\
+	EXPECT_TRUE(AWAIT((stir(), policy_rejected(&hostile, why) >= __before + (times)))); \
+	EXPECT_TRUE(all_live());						\
+	ASSERT_TRUE(err_by(NOTHING, 1));					\
+	calm();									\
+	EXPECT_TRUE(all_live());						\
+} while (0)
+
+#define TEST_HOSTILE(name)	TEST_F_TIMEOUT(hostile, name, TEST_SECONDS)
+
+TEST_HOSTILE(honest)
+{
+	static const char *const whys[] = { "cpu", "state", "lost", "select_cpu" };
+	size_t i;
+
+	ASSERT_TRUE(crowd());
+	for (i = 0; i < 20; i++)
+		stir();
+	calm();
+	EXPECT_TRUE(all_live());
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, policy_rejected(&hostile, whys[i]));
+}
+
+TEST_HOSTILE(picks_again)
+{
+	ERRS(AGAIN, 4, "state", 10);
+}
+
+TEST_HOSTILE(picks_of_another_cpu)
+{
+	NEED_CPUS(2);
+	ERRS(OTHER_CPU, 4, "cpu", 10);
+}
+
+TEST_HOSTILE(picks_by_a_past_token)
+{
+	ERRS(PAST, 1, "stale", 3);
+}
+
+TEST_HOSTILE(forgets)
+{
+	ERRS(FORGET, 2, "lost", 10);
+}
+
+TEST_HOSTILE(swaps)
+{
+	ERRS(SWAP, 2, "lost", 5);
+}
+
+TEST_HOSTILE(drops)
+{
+	ERRS(DROP, 8, "lost", 10);
+}
+
+TEST_HOSTILE(places_nowhere)
+{
+	/* Who may run on one CPU only is not asked about. */
+	NEED_CPUS(2);
+	ASSERT_TRUE(crowd());
+	ASSERT_TRUE(err_by(SELECT, 3));
+	EXPECT_TRUE(AWAIT(policy_rejected(&hostile, "select_cpu") >= 10));
+	EXPECT_TRUE(all_live());
+}
+
+TEST_HOSTILE(steals_what_is_not_there)
+{
+	struct worker *nap;
+
+	/* CPUs must come to be idle. */
+	worker_set(self->other, W_SLEEP);
+	nap = worker_start_on(-1, W_NAP, hostile.id);
+	ASSERT_NE(NULL, nap);
+	ASSERT_TRUE(err_by(STEAL, 1));
+	EXPECT_TRUE(AWAIT(policy_rejected(&hostile, "cpu") >= 10));
+	EXPECT_TRUE(AWAIT(policy_rejected(&hostile, "stale") >= 10 || nr_cpus_online() < 2));
+	EXPECT_TRUE(worker_lives(nap));
+}
+
+/* It picks none now and then: a CPU may idle, but tasks come back. */
+TEST_HOSTILE(picks_none)
+{
+	long long before;
+
+	ASSERT_TRUE(crowd());
+	before = policy_event(&hostile, "pick_none");
+	ASSERT_TRUE(err_by(NONE, 4));
+	EXPECT_TRUE(AWAIT((stir(), policy_event(&hostile, "pick_none") >= before + 10)));
+	ASSERT_TRUE(err_by(NOTHING, 1));
+	calm();
+	EXPECT_TRUE(all_live());
+}
+
+/* Whatever errno it refuses with is the caller's, attaching as well as forking. */
+TEST_HOSTILE(refuses)
+{
+	static const int errors[] = { ENOMEM, EPERM, EBUSY };
+	struct worker *w = worker_start(W_SPIN), *inside = worker_start_on(-1, W_SLEEP, hostile.id);
+	char text[16];
+	size_t i;
+
+	ASSERT_NE(NULL, w);
+	ASSERT_NE(NULL, inside);
+	ASSERT_TRUE(err_by(REFUSE, 1));
+	for (i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "%d", errors[i]);
+		ASSERT_EQ(0, write_str(PARAMETERS "error", text));
+		EXPECT_EQ(-1, enoki_attach(w->pid, hostile.id));
+		EXPECT_EQ(errors[i], errno);
+		EXPECT_NE(NULL, strstr(last_error(), "hostile"));
+		EXPECT_EQ(SCHED_OTHER, sched_getscheduler(w->pid));
+	}
+	EXPECT_EQ(1, policy_nr_tasks(&hostile));
+	worker_set(inside, W_FORK);
+	EXPECT_TRUE(AWAIT(worker_error(inside) == EBUSY));
+	EXPECT_TRUE(worker_lives(w));
+}
+
+/* A fork that its policy refuses leaves nothing behind. */
+TEST_HOSTILE(refuses_forks_at_times)
+{
+	struct worker *w = worker_start_on(-1, W_NAP, hostile.id);
+	int i, status, refused = 0;
+	pid_t pid, child;
+
+	ASSERT_NE(NULL, w);
+	pid = test_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (enoki_attach(0, hostile.id) || !err_by(REFUSE, 3))
+			_exit(255);
+		for (i = 0; i < 60; i++) {
+			child = fork();
+			if (!child)
+				_exit(0);
+			if (child < 0)
+				refused++;
+			else
+				waitpid(child, &status, 0);
+		}
+		_exit(refused);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_LE(10, WEXITSTATUS(status));
+	EXPECT_GE(30, WEXITSTATUS(status));
+	ASSERT_TRUE(err_by(NOTHING, 1));
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(&hostile) == 1));
+}
+
+/* Loading with @params fails with @error, and the words say @word. */
+#define EXPECT_NO_LOAD(params, error, word) do {				\
+	EXPECT_EQ(-1, test_module_load("enoki_hostile", params));		\
+	EXPECT_EQ(error, errno);						\
+	EXPECT_NE(NULL, strstr(last_error(), word))				\
+		TH_LOG("%s: no \"%s\" in \"%s\"", params, word, last_error());	\
+	EXPECT_FALSE(module_loaded(hostile.module));				\
+	EXPECT_EQ(-1, policy_nr_tasks(&hostile));				\
+} while (0)
+
+TEST_ENOKI(cannot_be_registered)
+{
+	struct worker *w = worker_start_on(-1, W_SPIN, fifo.id);
+
+	ASSERT_NE(NULL, w);
+	if (test_module_load("enoki_hostile", "abi=2") && errno == ENOENT)
+		SKIP(return, "test_modules/enoki_hostile.ko is not built");
+	EXPECT_NO_LOAD("abi=2", ENOEXEC, "rebuild it against this kernel");
+	EXPECT_NO_LOAD("size=8", ENOEXEC, "rebuild it against this kernel");
+	EXPECT_NO_LOAD("task_size=8", ENOEXEC, "rebuild it against this kernel");
+	EXPECT_NO_LOAD("id=0", EINVAL, "number 0 is not in 1..99");
+	EXPECT_NO_LOAD("id=100", EINVAL, "number 100 is not in 1..99");
+	EXPECT_NO_LOAD("nr_timers=65", EINVAL, "65 timers, at most 64");
+	EXPECT_NO_LOAD("name=", EINVAL, "a name has letters");
+	EXPECT_NO_LOAD("name=..", EINVAL, "a name has letters");
+	EXPECT_NO_LOAD("name=a/b", EINVAL, "a name has letters");
+	EXPECT_NO_LOAD("name=last_error", EINVAL, "policy last_error: a name has letters");
+	EXPECT_NO_LOAD("name=0123456789abcdef0123456789abcdef", EINVAL, "less than 32 bytes");
+	/* The module loader makes EBUSY of EEXIST, which it keeps for modules. */
+	EXPECT_NO_LOAD("id=1", EBUSY, "number 1 is taken by policy fifo");
+	EXPECT_NO_LOAD("name=wfq", EBUSY, "the name is taken, by number 2");
+	EXPECT_TRUE(worker_lives(w));
+}
+
+ENOKI_HARNESS_MAIN

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Time in the hands of a policy, see test_modules/enoki_clockwork.rs: slices far
+ * shorter than a tick, timers, and CPUs that are told to pick again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENOKI_ONCE
+#include "fixture.h"
+
+static const struct policy clockwork = { "clockwork", "enoki_clockwork", 67 };
+
+#define LOAD(params) do {							\
+	if (test_module_load("enoki_clockwork", params)) {			\
+		ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_clockwork: %s", strerror(errno)); \
+		SKIP(return, "test_modules/enoki_clockwork.ko is not built");	\
+	}									\
+} while (0)
+
+#define UNLOAD() do {								\
+	int __i;								\
+										\
+	for (__i = 0; __i < nr_workers(); __i++)				\
+		worker_stop(nth_worker(__i));					\
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(&clockwork) == 0));			\
+	EXPECT_TRUE(policy_unload(&clockwork));					\
+} while (0)
+
+/* How long two spinning tasks on one CPU run in a turn, µs, over a thousand turns. */
+static double turn_us(struct worker *a, struct worker *b, const char *event)
+{
+	uint64_t before = cpu_time(a->pid) + cpu_time(b->pid);
+	long long turns = policy_event(&clockwork, event);
+
+	if (!AWAIT(policy_event(&clockwork, event) >= turns + 1000))
+		return -1;
+	before = cpu_time(a->pid) + cpu_time(b->pid) - before;
+	return before / 1e3 / (policy_event(&clockwork, event) - turns);
+}
+
+/* The shortest slice there is; the class makes no shorter one of less. */
+TEST_ENOKI(slices_of_5us)
+{
+	struct worker *a, *b, *alone;
+	double us;
+
+	LOAD("slice_us=5");
+	a = worker_start_on(0, W_SPIN, clockwork.id);
+	b = worker_start_on(0, W_SPIN, clockwork.id);
+	ASSERT_NE(NULL, a);
+	ASSERT_NE(NULL, b);
+	us = turn_us(a, b, "slice_end");
+	printf("# slices of 5 µs: %.1f µs a turn\n", us);
+	EXPECT_LT(0, us);
+	/* Far below a tick, even where each switch is emulated and checked. */
+	EXPECT_GT(1000, us);
+	EXPECT_TRUE(worker_lives(a));
+	EXPECT_TRUE(worker_lives(b));
+
+	/* Alone on its CPU, a task is not stopped by slices. */
+	worker_stop(b);
+	alone = a;
+	EXPECT_TRUE(worker_lives(alone));
+	UNLOAD();
+}
+
+/* Without slices and ticks, only the policy's timer makes the tasks take turns. */
+TEST_ENOKI(kicks)
+{
+	int cpus = nr_cpus_online(), i;
+	long long fired;
+
+	LOAD("kick_us=500");
+	for (i = 0; i < 2 * cpus; i++)
+		ASSERT_NE(NULL, worker_start_on(nth_cpu_online(i % cpus), W_SPIN, clockwork.id));
+	fired = policy_event(&clockwork, "timer_fired");
+	EXPECT_TRUE(AWAIT(policy_event(&clockwork, "timer_fired") > fired + 100));
+	for (i = 0; i < nr_workers(); i++)
+		EXPECT_TRUE(worker_lives(nth_worker(i)));
+	EXPECT_EQ(0, policy_event(&clockwork, "slice_end"));
+	UNLOAD();
+}
+
+/* Nothing ends a turn: whoever has the CPU keeps it. The kicks above were needed. */
+TEST_ENOKI(no_clock)
+{
+	struct worker *a, *b;
+	unsigned long turns;
+
+	LOAD("");
+	a = worker_start_on(0, W_SPIN, clockwork.id);
+	ASSERT_NE(NULL, a);
+	EXPECT_TRUE(worker_lives(a));
+	b = worker_start_on(0, W_SLEEP, clockwork.id);
+	ASSERT_NE(NULL, b);
+	EXPECT_EQ(0, policy_event(&clockwork, "timer_fired"));
+	turns = worker_turns(a);
+	EXPECT_TRUE(AWAIT(worker_turns(a) > turns + 10));
+	UNLOAD();
+}
+
+/* A policy goes while its timer is armed. */
+TEST_ENOKI(unload_with_a_timer)
+{
+	struct worker *w;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		LOAD("kick_us=100 slice_us=50");
+		w = worker_start_on(-1, W_NAP, clockwork.id);
+		ASSERT_NE(NULL, w);
+		EXPECT_TRUE(AWAIT(policy_event(&clockwork, "timer_fired") > 10));
+		UNLOAD();
+	}
+}
+
+ENOKI_HARNESS_MAIN
