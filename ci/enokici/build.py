@@ -20,10 +20,17 @@ from . import kconfig, pristine, toolchain
 from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, locked, main_wrapper, run, say
 from .compose import compose, export
 
-RECIPE = "1"  # raise it when this file starts to make something different of the same input
+RECIPE = "2"  # raise it when this file starts to make something different of the same input
 KEEP = 8  # artifacts of each flavour that are not pruned
 KERNELS = CACHE / "kernels"
 BUILD = CACHE / "build"
+
+TESTS = "tools/testing/selftests/sched_enoki"
+# Modules that do not come with the kernel: policies to test with, and policies for the panic gate.
+EXTERNAL = ("test_modules", "gate")
+# Object files that are kept: those that the panic gate reads, and those that show =n to be pristine.
+GATED = ("rust/enoki.o", "rust/kernel.o", "samples/rust/enoki_*.o", "gate/*.o")
+COMPARED = ("kernel/sched/*.o",)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Flavour:
     enoki: bool = True  # with patches, overlay and the options that come from them
     make: tuple[str, ...] = ()
     image: str = "arch/x86/boot/bzImage"
+    objects: tuple[str, ...] = GATED
 
 
 FLAVOURS = {
@@ -41,10 +49,10 @@ FLAVOURS = {
     "debug": Flavour(("x86", "debug")),
     "kcsan": Flavour(("x86", "kcsan")),
     "llvm": Flavour(("x86", "llvm"), make=("LLVM=1",)),
-    "n": Flavour(("x86", "release", "n")),
+    "n": Flavour(("x86", "release", "n"), objects=COMPARED),
     "arm64": Flavour(("arm64",), make=("LLVM=1", "ARCH=arm64"), image="arch/arm64/boot/Image"),
     # The same without patches, overlay and Enoki's options: what it is compared with.
-    "pristine": Flavour(("x86", "release", "pristine"), enoki=False),
+    "pristine": Flavour(("x86", "release", "pristine"), enoki=False, objects=COMPARED),
     "pristine-debug": Flavour(("x86", "debug", "pristine"), enoki=False),
 }
 
@@ -153,7 +161,28 @@ def configure(make: Make, wanted: kconfig.Options) -> None:
     asked.write_text(text)
 
 
-def install(make: Make, image: str, target: Path) -> None:
+def make_external(make: Make) -> None:
+    """Builds the modules of the selftests, if this kernel has Enoki for Rust."""
+    for name in EXTERNAL:
+        # Without what earlier sources left there.
+        shutil.rmtree(make.objects / name, ignore_errors=True)
+        if (make.objects / "rust/enoki.o").exists():
+            make(f"M={BUILD / 'src' / TESTS / name}", f"MO={make.objects / name}", "modules")
+
+
+def install_objects(objects: Path, patterns: tuple[str, ...], target: Path) -> None:
+    """Keeps the object files that tests look at, and the test modules."""
+    for path in sorted(path for pattern in patterns for path in objects.glob(pattern)):
+        if not path.name.endswith(".mod.o"):
+            copy = target / "objects" / path.relative_to(objects)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            run(["cp", "--reflink=auto", path, copy])
+    for path in objects.glob("test_modules/*.ko"):
+        (target / "test_modules").mkdir(exist_ok=True)
+        shutil.copy(path, target / "test_modules")
+
+
+def install(make: Make, flavour: Flavour, target: Path) -> None:
     """Puts the artifacts of a finished build into a directory."""
     target.mkdir(parents=True)
     objects = make.objects
@@ -162,10 +191,11 @@ def install(make: Make, image: str, target: Path) -> None:
     for link in ("build", "source"):
         for path in target.glob(f"modules/lib/modules/*/{link}"):
             path.unlink()
-    shutil.copy(objects / image, target / Path(image).name)
+    shutil.copy(objects / flavour.image, target / Path(flavour.image).name)
     run(["cp", "--reflink=auto", "--sparse=always", objects / "vmlinux", target / "vmlinux"])
     for name in ("System.map", "Module.symvers"):
         shutil.copy(objects / name, target / name)
+    install_objects(objects, flavour.objects, target)
     shutil.copy(objects / ".config", target / "config")
     shutil.copy(objects / "include/config/kernel.release", target / "release")
 
@@ -215,10 +245,11 @@ def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, t
     make = Make(name, flavour, log)
     configure(make, wanted)
     make("all")
+    make_external(make)
     KERNELS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=KERNELS) as scratch:
         fresh = Path(scratch) / "kernel"
-        install(make, flavour.image, fresh)
+        install(make, flavour, fresh)
         shutil.copy(log, fresh / "build.log")
         (fresh / "tree").write_text(f"{tree}\n")
         (fresh / "flavour").write_text(f"{name}\n")

@@ -229,7 +229,7 @@ class Vm:
         status = self._status()
         if timed_out:
             what = "the command" if self.begun else "the guest to boot and start the command"
-            say(f"timeout: waited {self.options.timeout:g} s for {what}: {shlex.join(self.options.command)}")
+            say(f"timeout: waited {self.options.timeout:g} s for {what}: {shlex.join(self.options.command)}; console in {where}")
             self._show_tail()
             if not self.scanner.reports:
                 return TIMED_OUT

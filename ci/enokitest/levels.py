@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from enokici import build as kernels
-from enokici.common import CACHE, CHECKOUT, OUT, Failure, main_wrapper
+from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
 
 from . import bench, machine, prepare, style
 from .suite import Outcome, Suite
@@ -82,26 +83,23 @@ def build_selftests() -> Outcome:
     return Outcome(Results(passed=len(prepare.programs())))
 
 
+def listing(path: Path) -> str:
+    """The code of an object file, without what is not code."""
+    argv = ["objdump", "-dr", "--no-show-raw-insn", path.name]
+    done = subprocess.run(argv, cwd=path.parent, capture_output=True, text=True, check=True)
+    # Line numbers in BUG tables and the like are data.
+    return re.sub(r"\.L\w+|\.(rodata|data|bss)\S*", "", done.stdout)
+
+
 def n_is_pristine() -> Outcome:
     """With Enoki off, kernel/sched is the code it was without it."""
-    kernels.build("pristine")
+    ours, theirs = (kernels.build(name) / "objects/kernel/sched" for name in ("n", "pristine"))
     results = Results()
-    listings: dict[str, dict[str, str]] = {}
-    for name in ("n", "pristine"):
-        objects = sorted((CACHE / "build" / name / "kernel/sched").glob("*.o"))
-        if not objects:
-            return Outcome(Results(skipped=[f"the objects of kernel {name} are not in the cache any more"]))
-        listings[name] = {}
-        for path in objects:
-            argv = ["objdump", "-dr", "--no-show-raw-insn", path.name]
-            done = subprocess.run(argv, cwd=path.parent, capture_output=True, text=True, check=True)
-            # Line numbers in BUG tables and the like are data, not code.
-            listings[name][path.name] = re.sub(r"\.L\w+|\.(rodata|data|bss)\S*", "", done.stdout)
-    for name, text in listings["pristine"].items():
-        if listings["n"].get(name) == text:
+    for path in sorted(theirs.glob("*.o")):
+        if (ours / path.name).exists() and listing(ours / path.name) == listing(path):
             results.passed += 1
         else:
-            results.failed.append(f"kernel/sched/{name} differs from the pristine one")
+            results.failed.append(f"kernel/sched/{path.name} differs from the pristine one")
     return Outcome(results)
 
 
@@ -132,7 +130,7 @@ def _steps(ended: machine.Ended, wanted: list[str]) -> Outcome:
 def selftests(flavour: str, cpus: int, names: list[str], label: str = "", options: tuple[str, ...] = ()) -> Outcome:
     """Selftests in one boot."""
     kernel = kernels.build(flavour)
-    env = {"SCX_SIMPLE": str(prepare.scx_simple(kernel)), "SEED": os.environ.get("SEED") or str(time.time_ns())}
+    env = {"SCX_SIMPLE": str(prepare.scx_simple(kernel)), "TEST_MODULES": str(kernel / "test_modules"), "SEED": os.environ.get("SEED") or str(time.time_ns())}
     programs = prepare.selftests(kernel)
     ended = machine.boot(
         [machine.GUEST / "selftests.sh", programs, *names],
@@ -183,6 +181,20 @@ def steady_fairness(cpus: int) -> Outcome:
     return _steps(ended, ["fairness"])
 
 
+Group = tuple[str, Callable[[], Outcome]]
+
+
+def on_cpus(names: list[str], cpus: int) -> Group:
+    """The selftests on the debug kernel with that many CPUs."""
+    words = f"selftests, debug kernel, {cpus} CPU{'s' * (cpus > 1)}"
+    return words, lambda: selftests("debug", cpus, in_machine(names, cpus))
+
+
+def by_instructions(cpus: int) -> Group:
+    """Fairness on a machine of that many CPUs."""
+    return f"fairness by instructions, {cpus} CPUs", lambda: steady_fairness(cpus)
+
+
 def run(suite: Suite, full: bool) -> None:
     """All levels in their order."""
     suite.group("checkpatch", style.checkpatch)
@@ -192,18 +204,23 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("host tests, compile-fail", lambda: script("host-tests"))
     suite.group("kernel release", lambda: build("release"))
     suite.group("kernel debug", lambda: build("debug"))
-    suite.group("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",)))
-    suite.group("panic gate", lambda: script("panic-gate", "--built", str(CACHE / "build/release")))
-    suite.group("panic gate on itself", lambda: script("panic-gate", "--self-test", str(CACHE / "build/release")))
-    suite.group("KUnit, debug kernel", lambda: kunit("debug"))
+    suite.group("panic gate", lambda: script("panic-gate", "--built", str(kernels.build("release"))))
+    suite.group("panic gate on itself", lambda: script("panic-gate", "--self-test", str(kernels.build("release"))))
     suite.group("selftests build", build_selftests)
     names = [name for name in prepare.programs() if name not in SHAPED]
-    for cpus in ALL_CPUS if full else QUICK_CPUS:
-        suite.group(f"selftests, debug kernel, {cpus} CPU{'s' * (cpus > 1)}", lambda n=cpus: selftests("debug", n, in_machine(names, n)))
+    # What keeps one CPU of the host busy goes beside something else that does.
+    suite.together(
+        [on_cpus(names, 1)],
+        [
+            ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
+            ("KUnit, debug kernel", lambda: kunit("debug")),
+            by_instructions(2),
+        ],
+    )
+    for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
+        suite.group(*on_cpus(names, cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
-    for cpus in (2, 4):
-        suite.group(f"fairness by instructions, {cpus} CPUs", lambda n=cpus: steady_fairness(n))
-    suite.group("pipe by instructions", bench.gate)
+    suite.together([by_instructions(4)], [("pipe by instructions", bench.gate)])
     if full:
         for flavour in ("kcsan", "llvm"):
             suite.group(f"kernel {flavour}", lambda f=flavour: build(f))

@@ -1,6 +1,7 @@
 """Runs groups of tests in order, one short line each, and counts everything."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Suite:
 
     total: Results = field(default_factory=Results)
     only: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def group(self, name: str, check: Check) -> bool:
         """Runs one group; whatever goes wrong in it is a failure of it, never the end."""
@@ -41,9 +43,23 @@ class Suite:
             outcome = Outcome(Results(failed=[str(failure)]))
         except OSError as error:
             outcome = Outcome(Results(failed=[f"{type(error).__name__}: {error}"]))
-        self._show(name, outcome, time.monotonic() - began)
-        self.total.add(outcome.results, f"{name}: ")
+        with self.lock:
+            self._show(name, outcome, time.monotonic() - began)
+            self.total.add(outcome.results, f"{name}: ")
         return not outcome.results.failed
+
+    def together(self, *lanes: list[tuple[str, Check]]) -> None:
+        """Runs lanes of groups side by side: for guests that keep one CPU of the host busy each."""
+
+        def run(lane: list[tuple[str, Check]]) -> None:
+            for name, check in lane:
+                self.group(name, check)
+
+        threads = [threading.Thread(target=run, args=(lane,)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     @staticmethod
     def _show(name: str, outcome: Outcome, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import subprocess
 import unittest
 
@@ -76,5 +77,7 @@ class BootTest(unittest.TestCase):
         self.assertEqual(done.returncode, vm.TIMED_OUT)
         self.assertIn("begun", done.stdout)
         self.assertIn("waited 40 s for the command", done.stderr)
-        log = (CHECKOUT / "out/log/vm-last.log").read_text(errors="replace")
+        named = re.search(r"out/log/vm-\S+\.log", done.stderr)
+        assert named
+        log = (CHECKOUT / named[0]).read_text(errors="replace")
         self.assertRegex(log, r"sysrq: Show (State|backtrace)")

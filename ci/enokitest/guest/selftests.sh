@@ -8,7 +8,7 @@ for name in "$@"; do
 	echo "enoki selftest: $name" >/dev/kmsg
 	echo "# enoki-begin $name"
 	# A session of its own: when its time is over all of it ends, whatever it started.
-	setsid timeout -k 5 "${LIMIT:-280}" "$dir/$name" 2>&1 &
+	setsid timeout -k 5 "${LIMIT:-600}" "$dir/$name" 2>&1 &
 	wait $!
 	status=$?
 	pkill -KILL -s $! || true

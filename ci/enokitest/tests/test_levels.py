@@ -51,6 +51,18 @@ class Steps(unittest.TestCase):
         got = levels._steps(self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 0\n", 122), ["a"])
         self.assertEqual((got.results.passed, got.results.failed), (1, ["the kernel reported a bug"]))
 
+    def test_report_is_quoted(self) -> None:
+        ended = self.ended("enoki: the kernel reports: [   56.331187] WARNING: enoki/token.c:1\n", 122)
+        self.assertEqual(ended.problem, "the kernel reported a bug: WARNING: enoki/token.c:1")
+
+    def test_stale_breakpoint(self) -> None:
+        first = "enoki: the kernel reports: [   56.331187] Oops: int3: 0000 [#1] SMP"
+        gone = "[   56.334656] Code: 66 0f 1f 44 00 00 eb <06> b8 01 00"
+        self.assertTrue(machine.stale_breakpoint([first, gone]))
+        self.assertFalse(machine.stale_breakpoint([first, gone.replace("eb <", "cc <")]))
+        self.assertFalse(machine.stale_breakpoint([first.replace("Oops: int3", "BUG: NULL"), gone]))
+        self.assertFalse(machine.stale_breakpoint([first.replace("Oops: int3", "BUG: NULL"), first, gone]))
+
     def test_time_out_of_one(self) -> None:
         got = levels._steps(self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 124\n"), ["a"])
         self.assertEqual(got.results.failed, ["a exit status 124 (time-out)"])
