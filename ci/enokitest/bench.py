@@ -6,6 +6,7 @@ so what a clock reads as ns for an operation is instructions; repeatable to abou
 
 import argparse
 import json
+import re
 from dataclasses import asdict, dataclass
 
 from enokici import build as kernels
@@ -129,6 +130,38 @@ def gate() -> Outcome:
         results.failed.append(f"{missing} comparisons were not measured")
     note = ", ".join(f"{name} {ratio:.2f} × {peer}" for name, peer, ratio, _, _ in ratios(got))
     return Outcome(results, note if not results.failed else str(ended.log.relative_to(CHECKOUT)))
+
+
+# What the class may cost those who do not use it: kernel with it over kernel without.
+UNUSED = 1.005
+
+
+def unused() -> Outcome:
+    """EEVDF with the class configured and nobody attached, against the pristine kernel."""
+    programs = prepare.selftests(kernels.build("release"))
+    measured: dict[str, list[float]] = {}
+    results = Results()
+    for flavour in ("pristine", "release"):
+        kernels.build(flavour)
+        runs = " && ".join(f"{programs}/pipe_bench other 0 {cpu} {OPERATIONS} {REPEATS}" for cpu in (0, 1))
+        ended = machine.boot(
+            ["sh", "-c", runs],
+            log=f"bench-unused-{flavour}.log",
+            options=["--kernel", flavour, "--cpus", "2", "--icount", "--timeout", "600"],
+        )
+        values = [float(line) for line in ended.lines if re.fullmatch(r"\d+\.\d", line)]
+        measured[flavour] = [median(values[:REPEATS]), median(values[REPEATS:])] if values else []
+        if ended.status or len(values) != 2 * REPEATS:
+            results.failed.append(f"{flavour}: {ended.problem or f'the guest ended with status {ended.status}'}")
+            return Outcome(results, str(ended.log.relative_to(CHECKOUT)))
+    notes = []
+    for cpus, (before, after) in enumerate(zip(measured["pristine"], measured["release"], strict=True), 1):
+        notes.append(f"{cpus} CPU{'s' * (cpus > 1)}: {after / before:.4f} × pristine")
+        if after <= before * UNUSED:
+            results.passed += 1
+        else:
+            results.failed.append(f"EEVDF's pipe on {notes[-1]}, more than {UNUSED}")
+    return Outcome(results, ", ".join(notes))
 
 
 def pipe() -> int:

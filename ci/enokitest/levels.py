@@ -228,6 +228,7 @@ def run(suite: Suite, full: bool) -> None:
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)
+        suite.group("the class unused, by instructions", bench.unused)
 
 
 def main() -> int:

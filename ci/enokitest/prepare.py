@@ -42,13 +42,14 @@ def selftests(kernel: Path) -> Path:
     with locked(CACHE / "build/selftests.lock", "building the selftests"):
         compose.export(compose.compose(), source, SELFTEST_PATHS)
         PROGRAMS.mkdir(parents=True, exist_ok=True)
-        # The headers come from another kernel perhaps, and make does not see that.
+        # The headers come from another tree perhaps, and make does not see that. All kernels of
+        # one tree have the same: a guest may be using the programs at this moment.
         headers = f"-isystem {kernel}/usr/include"
-        stamp = PROGRAMS / ".headers"
-        if not stamp.exists() or stamp.read_text() != headers:
+        stamp, tree = PROGRAMS / ".tree", (kernel / "tree").read_text()
+        if not stamp.exists() or stamp.read_text() != tree:
             shutil.rmtree(PROGRAMS)
             PROGRAMS.mkdir()
-            stamp.write_text(headers)
+            stamp.write_text(tree)
         argv = ["make", jobs(), "-C", str(source / TESTS), f"OUTPUT={PROGRAMS}", f"KHDR_INCLUDES={headers}"]
         _make([*argv, "USERCFLAGS=-Werror", "all"], OUT / "log/build-selftests.log")
     return PROGRAMS
