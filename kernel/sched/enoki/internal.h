@@ -4,7 +4,8 @@
  *
  * Locks, from the outside in: enoki_mutex (registry) - task's pi_lock - run
  * queue - { enoki_sched::lock, the policies' own locks, timers }. A policy is
- * called with the run queue locked or with none, never with two.
+ * called with the run queue locked or with none, and with two only while a task
+ * is stolen: for the queue that it leaves, then for the one that it comes to.
  */
 #ifndef _KERNEL_SCHED_ENOKI_INTERNAL_H
 #define _KERNEL_SCHED_ENOKI_INTERNAL_H
@@ -167,7 +168,9 @@ struct enoki_timer {
  * @log_lock: of @log
  * @log: what the policy wants to say, until @log_work may say it
  * @log_len: bytes in it
- * @log_work: hard irq_work that prints @log
+ * @log_kick: hard irq_work that starts @log_work
+ * @log_work: prints @log
+ * @dying: it is being removed: no timer is armed and no work begun any more
  * @kobj: its directory in sysfs
  * @released: @kobj is gone
  */
@@ -190,7 +193,9 @@ struct enoki_sched {
 	raw_spinlock_t		log_lock;
 	char			*log;
 	unsigned int		log_len;
-	struct irq_work		log_work;
+	struct irq_work		log_kick;
+	struct work_struct	log_work;
+	bool			dying;
 	struct kobject		kobj;
 	struct completion	released;
 };
@@ -230,7 +235,7 @@ static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *r
 static inline struct enoki_ctx enoki_local_ctx(struct enoki_sched *es)
 {
 	return (struct enoki_ctx){
-		.now_ns	= sched_clock(),
+		.now_ns	= sched_clock_cpu(smp_processor_id()),
 		.cpu	= smp_processor_id(),
 		.es	= es,
 	};
@@ -265,7 +270,8 @@ int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
 
 /* services.c */
-void enoki_log_fn(struct irq_work *work);
+void enoki_log_kick(struct irq_work *irq_work);
+void enoki_log_fn(struct work_struct *work);
 
 /* sysfs.c */
 __printf(1, 2) void enoki_set_error(const char *fmt, ...);

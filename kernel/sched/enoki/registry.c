@@ -159,6 +159,12 @@ void enoki_token_drop(struct enoki_task *task)
 {
 	struct enoki_sched *es = task->es;
 
+	/* Without tasks it can be nobody's. Whoever removes the policy frees it. */
+	if (unlikely(READ_ONCE(es->dying))) {
+		llist_add(enoki_free_node(task), &es->freed);
+		return;
+	}
+
 	llist_add(enoki_free_node(task), &es->lost);
 	enoki_defer(es);
 }
@@ -390,7 +396,8 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	es->defer = IRQ_WORK_INIT_HARD(enoki_defer_fn);
 	INIT_WORK(&es->work, enoki_work_fn);
 	raw_spin_lock_init(&es->log_lock);
-	es->log_work = IRQ_WORK_INIT_HARD(enoki_log_fn);
+	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
+	INIT_WORK(&es->log_work, enoki_log_fn);
 	init_completion(&es->released);
 	es->prq = alloc_percpu(struct enoki_prq);
 	es->stats = alloc_percpu(struct enoki_stats);
@@ -472,7 +479,8 @@ EXPORT_SYMBOL_GPL(enoki_register);
  */
 void enoki_unregister(struct enoki_sched *es)
 {
-	struct llist_node *node, *next;
+	struct llist_node *list, *node, *next;
+	int pass;
 
 	scoped_guard (mutex, &enoki_mutex) {
 		WARN_ON_ONCE(atomic_read(&es->users));
@@ -481,15 +489,24 @@ void enoki_unregister(struct enoki_sched *es)
 			enoki_attach_servers(false);
 	}
 	enoki_sysfs_del(es);
+	WRITE_ONCE(es->dying, true);
 	/* Calls without a task (balance, CPUs) end with their RCU section. */
 	synchronize_rcu();
 	enoki_timers_cancel(es);
+	/* Twice, for what was begun in the first round before @dying was seen. */
+	for (pass = 0; pass < 2; pass++) {
+		irq_work_sync(&es->defer);
+		irq_work_sync(&es->log_kick);
+		/* They may run on two CPUs at once, and only one was waited for. */
+		synchronize_rcu();
+		flush_work(&es->work);
+	}
 	es->ops->free_sched(es->priv);
-	irq_work_sync(&es->defer);
-	irq_work_sync(&es->log_work);
-	flush_work(&es->work);
-	llist_for_each_safe(node, next, llist_del_all(&es->freed))
-		es->ops->free_task(enoki_of_node(node));
+	/* What a policy kept for a task may have held another token. */
+	while ((list = llist_del_all(&es->freed)))
+		llist_for_each_safe(node, next, list)
+			es->ops->free_task(enoki_of_node(node));
+	flush_work(&es->log_work);
 	pr_info("sched_enoki: policy %s unregistered\n", es->ops->name);
 	enoki_sched_free(es);
 }

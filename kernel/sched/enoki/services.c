@@ -75,7 +75,7 @@ EXPORT_SYMBOL_GPL(enoki_cpu_idle);
  */
 void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
 {
-	int other;
+	struct sched_domain *sd;
 
 	*topo = (struct enoki_topology){ .smt = cpu, .llc = cpu };
 	if ((u32)cpu >= nr_cpu_ids || !cpu_possible(cpu))
@@ -85,22 +85,36 @@ void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
 	if ((u32)topo->smt >= nr_cpu_ids)
 		topo->smt = cpu;
 	topo->node = cpu_to_node(cpu);
-	for_each_possible_cpu(other) {
-		if (cpus_share_cache(cpu, other)) {
-			topo->llc = other;
-			break;
-		}
-	}
+
+	guard(rcu)();
+	sd = rcu_dereference_all(per_cpu(sd_llc, cpu));
+	if (sd)
+		topo->llc = cpumask_first(sched_domain_span(sd));
 }
 EXPORT_SYMBOL_GPL(enoki_cpu_topology);
+
+/**
+ * enoki_log_kick - have what a policy has said printed
+ * @irq_work: its log_kick
+ *
+ * Context: hard interrupt, no locks.
+ */
+void enoki_log_kick(struct irq_work *irq_work)
+{
+	struct enoki_sched *es = container_of(irq_work, struct enoki_sched, log_kick);
+
+	queue_work(system_dfl_wq, &es->log_work);
+}
 
 /**
  * enoki_log_fn - print what a policy has said
  * @work: its log_work
  *
- * Context: hard interrupt, no locks.
+ * A policy may say more than a console can print: not in an interrupt.
+ *
+ * Context: process context.
  */
-void enoki_log_fn(struct irq_work *work)
+void enoki_log_fn(struct work_struct *work)
 {
 	struct enoki_sched *es = container_of(work, struct enoki_sched, log_work);
 	char line[256];
@@ -119,6 +133,7 @@ void enoki_log_fn(struct irq_work *work)
 			break;
 		pr_info("sched_enoki: %s: %.*s\n", es->ops->name,
 			(int)min(len - 1, sizeof(line)), line);
+		cond_resched();
 	}
 }
 
@@ -141,6 +156,6 @@ void enoki_log(struct enoki_sched *es, const char *msg, u32 len)
 		es->log[es->log_len + len] = '\n';
 		es->log_len += len + 1;
 	}
-	irq_work_queue(&es->log_work);
+	irq_work_queue(&es->log_kick);
 }
 EXPORT_SYMBOL_GPL(enoki_log);

@@ -13,6 +13,9 @@
 /* Shorter slices would be spent on switching. */
 #define ENOKI_MIN_SLICE_NS	(5 * NSEC_PER_USEC)
 
+/* Longer ones would end after everything that is of interest, or overflow. */
+#define ENOKI_MAX_SLICE_NS	(3600ULL * NSEC_PER_SEC)
+
 /* An expiry this close to the end of the slice counts as the end. */
 #define ENOKI_SLICE_SLACK_NS	NSEC_PER_USEC
 
@@ -65,7 +68,8 @@ void enoki_slice_start(struct rq *rq, struct task_struct *p)
 
 	ent->slice_end = 0;
 	if (ent->slice_ns)
-		ent->slice_end = rq_clock(rq) + max_t(u64, ent->slice_ns, ENOKI_MIN_SLICE_NS);
+		ent->slice_end = rq_clock(rq) + clamp_t(u64, ent->slice_ns, ENOKI_MIN_SLICE_NS,
+							ENOKI_MAX_SLICE_NS);
 }
 
 static enum hrtimer_restart enoki_slice_fn(struct hrtimer *timer)
@@ -190,16 +194,21 @@ int enoki_timers_init(struct enoki_sched *es)
 
 /**
  * enoki_timers_cancel - stop a policy's timers for good
- * @es: the policy, which can't arm them any more
+ * @es: the policy, its @dying set
  *
  * Context: may sleep.
  */
 void enoki_timers_cancel(struct enoki_sched *es)
 {
-	unsigned int i;
+	unsigned int pass, i;
 
-	for (i = 0; i < es->ops->nr_timers; i++)
-		hrtimer_cancel(&es->timers[i].hrtimer);
+	/*
+	 * The first pass waits for calls of timer_fired() that began before
+	 * es->dying was set; the second one is for what they armed.
+	 */
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < es->ops->nr_timers; i++)
+			hrtimer_cancel(&es->timers[i].hrtimer);
 }
 
 /**
@@ -209,11 +218,11 @@ void enoki_timers_cancel(struct enoki_sched *es)
  * @delay_ns: how much later, in ns
  *
  * Context: any call of the policy.
- * Return: 0, or -EINVAL if the policy has no such timer.
+ * Return: 0, or -EINVAL if the policy has no such timer or is being removed.
  */
 int enoki_timer_arm(struct enoki_sched *es, u32 nr, u64 delay_ns)
 {
-	if (nr >= es->ops->nr_timers)
+	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying))
 		return -EINVAL;
 
 	delay_ns = clamp_t(u64, delay_ns, ENOKI_MIN_SLICE_NS, KTIME_MAX);
