@@ -34,20 +34,32 @@ static bool enoki_is_running(struct task_struct *p)
 
 static void enoki_activate_prq(struct enoki_rq *erq, struct enoki_prq *prq)
 {
+	u64 least = U64_MAX, most = 0;
 	struct enoki_prq *other;
-	u64 min = U64_MAX;
 
-	list_for_each_entry(other, &erq->active, node)
-		min = min(min, other->vruntime);
+	list_for_each_entry(other, &erq->active, node) {
+		least = min(least, other->vruntime);
+		most = max(most, other->vruntime);
+	}
 
 	/*
-	 * What it did not use while it had no task here is gone. While a policy
-	 * is alone its clock stands still, so a newcomer is never far off.
+	 * What it did not use while it had no task here is gone, and what it had
+	 * too much is forgiven: clocks that did not run side by side say nothing
+	 * of each other.
 	 */
 	if (erq->nr_active)
-		prq->vruntime = max(prq->vruntime, min);
+		prq->vruntime = clamp(prq->vruntime, least, most);
 	list_add_tail(&prq->node, &erq->active);
 	erq->nr_active++;
+}
+
+static void update_curr_enoki(struct rq *rq);
+
+/* The share of the policies changes: what ran until now did so by the old ones. */
+static void enoki_settle(struct rq *rq)
+{
+	if (enoki_is_running(rq->donor))
+		update_curr_enoki(rq);
 }
 
 static void enoki_count_in(struct rq *rq, struct task_struct *p)
@@ -61,13 +73,15 @@ static void enoki_count_in(struct rq *rq, struct task_struct *p)
 	ent->weight = scale_load_down(p->se.load.weight);
 	list_add_tail(&ent->run_node, &erq->runnable);
 
-	if (!prq->nr_running++)
+	if (!prq->nr_running++) {
+		if (erq->nr_active)
+			enoki_settle(rq);
 		enoki_activate_prq(erq, prq);
-	prq->weight += ent->weight;
-	if (!erq->nr_running++) {
-		cpufreq_update_util(rq, 0);
-		dl_server_start(&rq->enoki_server);
 	}
+	prq->weight += ent->weight;
+	if (!erq->nr_running++)
+		cpufreq_update_util(rq, 0);
+	dl_server_start(&rq->enoki_server);
 	/* Evaluates the tick, and looks at our count for that. */
 	add_nr_running(rq, 1);
 }
@@ -84,6 +98,8 @@ static void enoki_count_out(struct rq *rq, struct task_struct *p)
 
 	prq->weight -= ent->weight;
 	if (!--prq->nr_running) {
+		if (erq->nr_active > 1)
+			enoki_settle(rq);
 		list_del_init(&prq->node);
 		erq->nr_active--;
 	}
@@ -318,10 +334,10 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 		return;
 
 	if (p->enoki.es == curr->enoki.es) {
+		update_curr_enoki(rq);
 		token = enoki_lend(curr);
 		if (unlikely(!token))
 			return;
-		update_curr_enoki(rq);
 		cx = enoki_rq_ctx(curr->enoki.es, rq);
 		if (ENOKI_CALL(curr->enoki.es, wakeup_preempt, &cx, token,
 			       p->enoki.task_id))
@@ -424,8 +440,10 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (prev)
 			ENOKI_CALL(es, task_preempt, &cx, prev);
 		list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
-			if (p->enoki.state == ENOKI_ORPHAN && p->enoki.es == es)
-				return enoki_picked(rq, p, NSEC_PER_MSEC);
+			if (p->enoki.state != ENOKI_ORPHAN || p->enoki.es != es)
+				continue;
+			list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
+			return enoki_picked(rq, p, NSEC_PER_MSEC);
 		}
 		prev = NULL;
 	}
@@ -596,6 +614,10 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 
 	enoki_check_counts(rq);
 
+	/* See balance_enoki(), which was not called for the other CPUs of a core. */
+	if (sched_core_enabled(rq))
+		enoki_settle(rq);
+
 	if (unlikely(erq->picked))
 		return enoki_pick_again(rq);
 
@@ -623,6 +645,18 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 		p = enoki_force_pick(rq);
 
 	return p;
+}
+
+/*
+ * Before any class picks, so that prev's run time and the policies' clocks are
+ * what they are. In the pick it would be too late: if the deadline server has
+ * used up its time, nobody would see that it has to be left.
+ */
+static int balance_enoki(struct rq *rq, struct rq_flags *rf)
+{
+	enoki_settle(rq);
+
+	return 0;
 }
 
 static struct task_struct *pick_task_enoki(struct rq *rq, struct rq_flags *rf)
@@ -864,6 +898,7 @@ DEFINE_SCHED_CLASS(enoki) = {
 
 	.wakeup_preempt		= wakeup_preempt_enoki,
 
+	.balance		= balance_enoki,
 	.pick_task		= pick_task_enoki,
 	.put_prev_task		= put_prev_task_enoki,
 	.set_next_task		= set_next_task_enoki,

@@ -206,6 +206,7 @@ void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_atta
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token;
 	struct enoki_ctx cx;
+	bool dead;
 
 	if (ent->es && (!enoki_policy(p->policy) || ea->es)) {
 		cx = enoki_rq_ctx(ent->es, rq);
@@ -219,7 +220,8 @@ void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_atta
 	 * A dead task that nobody has reaped yet would never leave again:
 	 * enoki_dead() has passed.
 	 */
-	if (ea->es && !(READ_ONCE(p->__state) == TASK_DEAD && !task_on_cpu(rq, p)))
+	dead = READ_ONCE(p->__state) == TASK_DEAD && !task_on_cpu(rq, p);
+	if (ea->es && enoki_policy(p->policy) && !dead)
 		enoki_join(p, ea);
 }
 
@@ -321,7 +323,7 @@ void enoki_dead(struct task_struct *p)
 	update_rq_clock(rq_guard.rq);
 	cx = enoki_rq_ctx(p->enoki.es, rq_guard.rq);
 	token = enoki_lend(p);
-	if (token)
+	if (token && !(p->enoki.flags & ENOKI_P_NEW))
 		ENOKI_CALL(p->enoki.es, task_dead, &cx, token);
 	enoki_part(p);
 }

@@ -38,6 +38,15 @@ static __printf(2, 3) void enoki_print(struct seq_file *m, const char *fmt, ...)
 	va_end(args);
 }
 
+/* How many policies on a CPU are shown. */
+#define ENOKI_SHOWN	8
+
+/* A policy on a run queue as it was when that was locked. */
+struct enoki_prq_line {
+	char			name[ENOKI_NAME_LEN];
+	struct enoki_prq	prq;
+};
+
 /**
  * enoki_show_cpu - what the scheduler's debugfs file says of a run queue
  * @m: where to, NULL for the console
@@ -45,21 +54,29 @@ static __printf(2, 3) void enoki_print(struct seq_file *m, const char *fmt, ...)
  */
 void enoki_show_cpu(struct seq_file *m, int cpu)
 {
+	struct enoki_prq_line lines[ENOKI_SHOWN];
 	struct rq *rq = cpu_rq(cpu);
 	struct enoki_prq *prq;
-	unsigned long flags;
+	int nr = 0, i;
 
 	enoki_print(m, "\n");
 	enoki_print(m, "enoki_rq[%d]:\n", cpu);
 	enoki_print(m, "  .%-30s: %u\n", "nr_running", rq->enoki.nr_running);
 	enoki_print(m, "  .%-30s: %u\n", "nr_active", rq->enoki.nr_active);
 
-	raw_spin_rq_lock_irqsave(rq, flags);
-	list_for_each_entry(prq, &rq->enoki.active, node)
+	/* Printing may wake a task up, which takes a run queue's lock. */
+	scoped_guard (rq_lock_irqsave, rq) {
+		list_for_each_entry(prq, &rq->enoki.active, node) {
+			if (nr == ENOKI_SHOWN)
+				break;
+			strscpy(lines[nr].name, prq->es->ops->name);
+			lines[nr++].prq = *prq;
+		}
+	}
+	for (i = 0; i < nr; i++)
 		enoki_print(m, "  .%-30s: nr_running %u weight %lu vruntime %llu orphans %u\n",
-			    prq->es->ops->name, prq->nr_running, prq->weight,
-			    prq->vruntime, prq->nr_orphans);
-	raw_spin_rq_unlock_irqrestore(rq, flags);
+			    lines[i].name, lines[i].prq.nr_running, lines[i].prq.weight,
+			    lines[i].prq.vruntime, lines[i].prq.nr_orphans);
 }
 
 /**

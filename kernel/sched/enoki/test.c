@@ -56,6 +56,7 @@ static void enoki_test_slot_reuse(struct kunit *test)
 static void enoki_test_shares(struct kunit *test)
 {
 	struct enoki_prq a = { .vruntime = 100 }, b = { .vruntime = 50 }, c = { .vruntime = 70 };
+	struct enoki_prq late = { .vruntime = NSEC_PER_SEC };
 	struct enoki_rq *erq = kunit_kzalloc(test, sizeof(*erq), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, erq);
@@ -65,9 +66,15 @@ static void enoki_test_shares(struct kunit *test)
 
 	enoki_activate_prq(erq, &a);
 	KUNIT_EXPECT_EQ(test, a.vruntime, 100);
-	/* Newcomers start where the furthest behind is, and do not lose a lead. */
+	/* Newcomers start where the others are. */
 	enoki_activate_prq(erq, &b);
 	KUNIT_EXPECT_EQ(test, b.vruntime, 100);
+	/* Nor do they pay for what they had while others were away. */
+	KUNIT_EXPECT_EQ(test, erq->nr_active, 2);
+	enoki_activate_prq(erq, &late);
+	KUNIT_EXPECT_EQ(test, late.vruntime, 100);
+	list_del(&late.node);
+	erq->nr_active--;
 	a.vruntime = 150;
 	enoki_activate_prq(erq, &c);
 	KUNIT_EXPECT_EQ(test, c.vruntime, 100);

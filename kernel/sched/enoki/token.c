@@ -233,6 +233,8 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 
 	if (unlikely(!token)) {
 		enoki_set_state(p, ENOKI_ORPHAN);
+		/* Again, if there was no memory for a new one. */
+		enoki_defer(ent->es);
 		return NULL;
 	}
 
