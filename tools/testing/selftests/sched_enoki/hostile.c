@@ -65,9 +65,11 @@ FIXTURE_TEARDOWN(hostile)
 }
 
 /* Tasks of all kinds, so that every call comes often. */
-static bool crowd(void)
+static bool crowd(bool forks)
 {
-	static const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD, W_NAP, W_SPIN };
+	const enum worker_mode modes[] = {
+		W_SPIN, W_NAP, forks ? W_FORK : W_NAP, W_YIELD, W_NAP, W_SPIN,
+	};
 	size_t i;
 
 	for (i = 0; i < 6; i++)
@@ -103,6 +105,15 @@ static void stir(void)
 	}
 }
 
+/* Some on each CPU. */
+static void spread(void)
+{
+	int i;
+
+	for (i = 1; i < nr_workers(); i++)
+		pin(nth_worker(i)->pid, nth_cpu_online(i % nr_cpus_online()));
+}
+
 static void calm(void)
 {
 	int i;
@@ -113,16 +124,29 @@ static void calm(void)
 	}
 }
 
-/* Errs by @what until it was counted as @why, @times more often than before. */
-#define ERRS(what, every, why, times) do {					\
+/*
+ * Errs by @what until it was counted as @why, @times more often than before. Only
+ * with @stirred tasks come and go meanwhile: a policy that hands in a token that
+ * it does not own must not do so when the token may be freed, which libEnoki rules
+ * out and the class cannot see.
+ */
+#define ERRS(what, every, why, times, stirred) do {				\
 	long long __before = policy_rejected(&hostile, why);			\
 										\
-	ASSERT_TRUE(crowd());							\
+	ASSERT_TRUE(crowd(stirred));						\
+	if (!stirred)								\
+		spread();							\
 	EXPECT_TRUE(all_live());						\
 	ASSERT_TRUE(err_by(what, every));					\
-	EXPECT_TRUE(AWAIT((stir(), policy_rejected(&hostile, why) >= __before + (times)))); \
+	EXPECT_TRUE(AWAIT(({							\
+		if (stirred)							\
+			stir();							\
+		policy_rejected(&hostile, why) >= __before + (times);		\
+	})));									\
 	EXPECT_TRUE(all_live());						\
 	ASSERT_TRUE(err_by(NOTHING, 1));					\
+	/* Every token goes through its queue once more, in its turn. */	\
+	EXPECT_TRUE(all_live());						\
 	calm();									\
 	EXPECT_TRUE(all_live());						\
 } while (0)
@@ -134,7 +158,7 @@ TEST_HOSTILE(honest)
 	static const char *const whys[] = { "cpu", "state", "lost", "select_cpu" };
 	size_t i;
 
-	ASSERT_TRUE(crowd());
+	ASSERT_TRUE(crowd(true));
 	for (i = 0; i < 20; i++)
 		stir();
 	calm();
@@ -145,40 +169,40 @@ TEST_HOSTILE(honest)
 
 TEST_HOSTILE(picks_again)
 {
-	ERRS(AGAIN, 4, "state", 10);
+	ERRS(AGAIN, 4, "state", 10, false);
 }
 
 TEST_HOSTILE(picks_of_another_cpu)
 {
 	NEED_CPUS(2);
-	ERRS(OTHER_CPU, 4, "cpu", 10);
+	ERRS(OTHER_CPU, 4, "cpu", 10, false);
 }
 
 TEST_HOSTILE(picks_by_a_past_token)
 {
-	ERRS(PAST, 1, "stale", 3);
+	ERRS(PAST, 1, "stale", 3, true);
 }
 
 TEST_HOSTILE(forgets)
 {
-	ERRS(FORGET, 2, "lost", 10);
+	ERRS(FORGET, 2, "lost", 10, true);
 }
 
 TEST_HOSTILE(swaps)
 {
-	ERRS(SWAP, 2, "lost", 5);
+	ERRS(SWAP, 2, "lost", 5, true);
 }
 
 TEST_HOSTILE(drops)
 {
-	ERRS(DROP, 8, "lost", 10);
+	ERRS(DROP, 8, "lost", 10, true);
 }
 
 TEST_HOSTILE(places_nowhere)
 {
 	/* Who may run on one CPU only is not asked about. */
 	NEED_CPUS(2);
-	ASSERT_TRUE(crowd());
+	ASSERT_TRUE(crowd(true));
 	ASSERT_TRUE(err_by(SELECT, 3));
 	EXPECT_TRUE(AWAIT(policy_rejected(&hostile, "select_cpu") >= 10));
 	EXPECT_TRUE(all_live());
@@ -203,7 +227,7 @@ TEST_HOSTILE(picks_none)
 {
 	long long before;
 
-	ASSERT_TRUE(crowd());
+	ASSERT_TRUE(crowd(true));
 	before = policy_event(&hostile, "pick_none");
 	ASSERT_TRUE(err_by(NONE, 4));
 	EXPECT_TRUE(AWAIT((stir(), policy_event(&hostile, "pick_none") >= before + 10)));
@@ -301,6 +325,34 @@ TEST_ENOKI(cannot_be_registered)
 	EXPECT_NO_LOAD("id=1", EBUSY, "number 1 is taken by policy fifo");
 	EXPECT_NO_LOAD("name=wfq", EBUSY, "the name is taken, by number 2");
 	EXPECT_TRUE(worker_lives(w));
+}
+
+/* Tokens that hold tokens, most of them past: all are gone before the policy's text is. */
+TEST_ENOKI(chains_of_tokens)
+{
+	static const struct policy chain = { "chain", "enoki_chain", 68 };
+	int round, i;
+
+	for (round = 0; round < 3; round++) {
+		if (test_module_load("enoki_chain", "")) {
+			ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_chain: %s", strerror(errno));
+			SKIP(return, "test_modules/enoki_chain.ko is not built");
+		}
+		for (i = 0; i < 8; i++)
+			ASSERT_NE(NULL, worker_start_on(0, i % 2 ? W_NAP : W_SPIN, chain.id));
+		/* Whoever waits and is wanted back leaves a token behind. */
+		for (i = 0; i < 200 || policy_rejected(&chain, "lost") < 20; i++) {
+			struct worker *w = nth_worker(nr_workers() - 1 - i % 8);
+
+			ASSERT_GT(20000, i);
+			enoki_detach(w->pid);
+			enoki_attach(w->pid, chain.id);
+		}
+		for (i = 0; i < nr_workers(); i++)
+			worker_stop(nth_worker(i));
+		EXPECT_TRUE(AWAIT(policy_nr_tasks(&chain) == 0));
+		EXPECT_TRUE(policy_unload(&chain));
+	}
 }
 
 ENOKI_HARNESS_MAIN

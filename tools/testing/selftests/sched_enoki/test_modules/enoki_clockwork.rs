@@ -18,10 +18,10 @@ impl Clockwork {
         ctx.lock(&self.queues[task.cpu()]).push_back(task);
     }
 
-    fn wind(&self, ctx: &mut Ctx<'_>) {
+    fn wind(&self, ctx: &mut Ctx<'_>, timer: u32) {
         if self.kick > Ns::ZERO {
-            // There is a timer of that number.
-            let _ = ctx.arm_timer(0, self.kick);
+            // Refused when the policy is being removed.
+            let _ = ctx.arm_timer(timer, self.kick);
         }
     }
 }
@@ -29,7 +29,7 @@ impl Clockwork {
 impl Scheduler for Clockwork {
     const NAME: &'static str = "clockwork";
     const ID: u32 = 67;
-    const TIMERS: u32 = 1;
+    const TIMERS: u32 = 2;
 
     type Task = ();
 
@@ -46,7 +46,7 @@ impl Scheduler for Clockwork {
     }
 
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
-        self.wind(ctx);
+        self.wind(ctx, 0);
         self.enqueue(ctx, task);
     }
 
@@ -77,8 +77,9 @@ impl Scheduler for Clockwork {
         false
     }
 
-    fn timer_fired(&self, ctx: &mut Ctx<'_>, _timer: u32) {
-        self.wind(ctx);
+    // Each one winds the other up, for ever.
+    fn timer_fired(&self, ctx: &mut Ctx<'_>, timer: u32) {
+        self.wind(ctx, 1 - timer.min(1));
         for cpu in ctx.cpus() {
             ctx.resched(cpu);
         }
