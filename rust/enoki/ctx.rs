@@ -102,7 +102,7 @@ impl<'c> Ctx<'c> {
     /// Takes a lock.
     ///
     /// The guard borrows the context, so that a policy never holds two locks, and holds none when
-    /// it asks the class for something: policies cannot deadlock.
+    /// it asks the class for something: it does not wait for itself.
     #[inline]
     pub fn lock<'a, X: Unpin>(&'a mut self, lock: &'a sys::Lock<X>) -> sys::Guard<'a, X> {
         sys::Guard::new(lock)

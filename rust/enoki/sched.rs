@@ -101,7 +101,7 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
         let _ = (ctx, task);
     }
 
-    /// A task has exited. It was never ready to run again. No run queue is locked.
+    /// A task has exited, and will not be seen again.
     #[inline]
     fn task_dead(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, Self::Task>) {
         let _ = (ctx, task);

@@ -402,7 +402,7 @@ impl<'c, T> Runnable<'c, T> {
     /// Has `pick_next_task` asked again after the task has run for `slice`.
     ///
     /// Without it, or with no time, the task runs until [`task_tick`] or [`wakeup_preempt`] says
-    /// otherwise.
+    /// otherwise. The class makes of it at least 5 µs and at most an hour.
     ///
     /// [`task_tick`]: crate::sched::Scheduler::task_tick
     /// [`wakeup_preempt`]: crate::sched::Scheduler::wakeup_preempt

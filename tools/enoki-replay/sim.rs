@@ -94,7 +94,7 @@ impl World {
     pub(crate) fn arm(&mut self, timer: u32, delay: u64) -> sys::Result<()> {
         let now = self.now;
         let timer = self.timers.get_mut(timer as usize).ok_or(code::EINVAL)?;
-        *timer = Some(now + delay);
+        *timer = Some(now.saturating_add(delay));
         Ok(())
     }
 
@@ -681,7 +681,7 @@ impl<S: Scheduler> Sim<S> {
             };
             if let Some(picked) = picked {
                 slice = picked;
-                slice_end = next + slice;
+                slice_end = next.saturating_add(slice);
             }
         }
     }
