@@ -28,11 +28,13 @@ def text(*args: str | Path) -> str:
 
 
 def ensure_repo() -> None:
-    """Makes the empty shared repository; git init is harmless when it is there."""
-    if not (REPO / "HEAD").exists():
+    """Makes the empty shared repository, or finishes one that was left half made."""
+    if (REPO / "HEAD").exists() and text("config", "--default", "", "--get", "gc.auto") == "0":
+        return
+    with locked(CACHE / "linux.lock", "making the shared repository"):
         run(["git", "init", "-q", "--bare", REPO])
-    # Composed trees are reachable from no ref on purpose: nothing may collect them.
-    git("config", "gc.auto", "0")
+        # Composed trees are reachable from no ref on purpose: nothing may collect them.
+        git("config", "gc.auto", "0")
 
 
 def version_of(makefile: str) -> str:
