@@ -105,8 +105,23 @@ def compose(with_overlay: bool = True) -> str:
             )
         add_overlay(names, index)
         if bug := os.environ.get("ENOKI_BUG"):
-            git("apply", "--cached", "--whitespace=nowarn", bug, index=index)
+            git("apply", "--cached", "-C1", "--whitespace=nowarn", bug, index=index)
         return git("write-tree", index=index).decode().strip()
+
+
+def misfits(tree: str, diffs: list[Path]) -> list[str]:
+    """Which of the diffs do not apply to the tree, and why."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="enoki-compose-") as scratch:
+        index = Path(scratch) / "index"
+        git("read-tree", tree, index=index)
+        for diff in diffs:
+            try:
+                git("apply", "--cached", "-C1", "--check", "--whitespace=nowarn", diff, index=index)
+            except Failure as failure:
+                reasons = re.findall(r"^error: (.*)$", str(failure), re.M) or [str(failure)]
+                found.append(f"{diff.relative_to(CHECKOUT)} does not apply: {'; '.join(reasons[:2])}")
+    return found
 
 
 def export(tree: str, directory: Path, paths: list[str]) -> None:

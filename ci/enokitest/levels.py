@@ -201,6 +201,7 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("rustfmt", style.rustfmt)
     suite.group("shellcheck", style.shell)
     suite.group("unit tests of ci", style.unit_tests)
+    suite.group("known bugs still apply", style.known_bugs)
     suite.group("host tests, compile-fail", lambda: script("host-tests"))
     suite.group("kernel release", lambda: build("release"))
     suite.group("kernel debug", lambda: build("debug"))

@@ -85,6 +85,13 @@ def checkpatch() -> Outcome:
     return Outcome(results)
 
 
+def known_bugs() -> Outcome:
+    """Every diff of ci/bugs applies to what it puts a bug into; one test a diff."""
+    diffs = sorted(CHECKOUT.glob("ci/enokitest/bugs/*.diff"))
+    failed = compose.misfits(compose.compose(), diffs)
+    return Outcome(Results(passed=len(diffs) - len(failed), failed=failed))
+
+
 def rustfmt() -> Outcome:
     """rustfmt --check with the kernel's own settings; one test a file."""
     results = Results()
