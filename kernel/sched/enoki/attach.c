@@ -30,18 +30,6 @@ void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p)
 	attr->sched_priority = p->enoki.id;
 }
 
-/**
- * enoki_attach_moves - do attributes name another policy than the task's?
- * @p: the task
- * @attr: attributes for SCHED_ENOKI
- *
- * Return: true also if @p is attached to none.
- */
-bool enoki_attach_moves(struct task_struct *p, const struct sched_attr *attr)
-{
-	return enoki_attr_id(attr) != p->enoki.id;
-}
-
 /* Everything of an attachment that may fail or sleep; @es is pinned already. */
 static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 			 struct enoki_attach *ea)
@@ -139,7 +127,7 @@ static bool enoki_wants_attach(struct task_struct *p, int policy,
 	if (!enoki_policy(policy) || (attr->sched_flags & SCHED_FLAG_KEEP_PARAMS))
 		return false;
 
-	return !READ_ONCE(p->enoki.es) || enoki_attach_moves(p, attr);
+	return !READ_ONCE(p->enoki.es) || enoki_attr_id(attr) != p->enoki.id;
 }
 
 /**
@@ -147,20 +135,24 @@ static bool enoki_wants_attach(struct task_struct *p, int policy,
  * @p: the task
  * @policy: the scheduling policy asked for
  * @attr: what else was asked for
+ * @user: by a user, who needs CAP_SYS_NICE: the class goes before fair
  * @ea: set up, or left empty when there is nothing to attach
  *
  * Context: may sleep, no locks.
- * Return: 0; -ENODEV if no such policy is registered; -EINVAL for a kernel
- *         thread that belongs to a CPU; else what the policy's init_task
- *         refused the task with.
+ * Return: 0; -EPERM without the privilege; -ENODEV if no such policy is
+ *         registered; -EINVAL for a kernel thread that belongs to a CPU; else
+ *         what the policy's init_task refused the task with.
  */
-int enoki_attach_prepare(struct task_struct *p, int policy,
-			 const struct sched_attr *attr, struct enoki_attach *ea)
+int enoki_attach_prepare(struct task_struct *p, int policy, const struct sched_attr *attr,
+			 bool user, struct enoki_attach *ea)
 {
 	struct enoki_sched *es;
 
 	if (!enoki_wants_attach(p, policy, attr))
 		return 0;
+
+	if (user && !capable(CAP_SYS_NICE))
+		return -EPERM;
 
 	/* The kernel waits for these where no policy may delay it. */
 	if ((p->flags & PF_KTHREAD) &&

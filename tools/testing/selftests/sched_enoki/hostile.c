@@ -6,10 +6,13 @@
  * be registered at all.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -165,6 +168,81 @@ TEST_HOSTILE(honest)
 	EXPECT_TRUE(all_live());
 	for (i = 0; i < 4; i++)
 		EXPECT_EQ(0, policy_rejected(&hostile, whys[i]));
+}
+
+/* How often the class took tasks back for the reason @why, an enum enoki_leave. */
+static unsigned long leaves(int why)
+{
+	char text[128];
+	unsigned long count[5] = { };
+
+	if (!read_line(PARAMETERS "leaves", text, sizeof(text)) ||
+	    sscanf(text, "%lu %lu %lu %lu %lu", &count[0], &count[1], &count[2], &count[3],
+		   &count[4]) != 5)
+		return 0;
+	return count[why];
+}
+
+/* Waits as a SCHED_FIFO task for a lock, on the CPU of the task that has it. */
+static void wait_for(unsigned int *lock)
+{
+	syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
+	_exit(0);
+}
+
+/* What is taken back from its queue goes for a reason: the one that is meant. */
+TEST_HOSTILE(says_why_tasks_leave)
+{
+	enum { MIGRATE = 1, BOOST, DETACH };
+	unsigned int *lock = mmap(NULL, sizeof(*lock), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int cpu = nth_cpu_online(0);
+	unsigned long before;
+	struct worker *w;
+	pid_t owner, waiter;
+	int status;
+
+	ASSERT_NE(MAP_FAILED, lock);
+	w = worker_start_on(cpu, W_SPIN, hostile.id);
+	ASSERT_NE(NULL, w);
+	ASSERT_NE(NULL, worker_start_on(cpu, W_SPIN, hostile.id));
+
+	/* In three of four tries one of two on a CPU waits. */
+	before = leaves(DETACH);
+	EXPECT_TRUE(AWAIT((enoki_detach(w->pid), enoki_attach(w->pid, hostile.id),
+			   leaves(DETACH) > before)));
+	if (nr_cpus_online() > 1) {
+		before = leaves(MIGRATE);
+		EXPECT_TRUE(AWAIT((pin(w->pid, nth_cpu_online(1)), pin(w->pid, cpu),
+				   leaves(MIGRATE) > before)));
+	}
+	EXPECT_EQ(0UL, leaves(BOOST));
+
+	before = leaves(DETACH);
+	owner = test_fork();
+	ASSERT_LE(0, owner);
+	if (!owner) {
+		if (pin(0, cpu) || enoki_attach(0, hostile.id) ||
+		    syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0))
+			_exit(1);
+		for (;;)
+			burn(10000);
+	}
+	ASSERT_TRUE(AWAIT(__atomic_load_n(lock, __ATOMIC_ACQUIRE)));
+	waiter = test_fork();
+	ASSERT_LE(0, waiter);
+	if (!waiter) {
+		if (pin(0, cpu) || set_class(0, SCHED_FIFO, 30))
+			_exit(1);
+		wait_for(lock);
+	}
+	EXPECT_TRUE(AWAIT(leaves(BOOST) == 1));
+	kill(waiter, SIGKILL);
+	kill(owner, SIGKILL);
+	ASSERT_EQ(waiter, waitpid(waiter, &status, 0));
+	ASSERT_EQ(owner, waitpid(owner, &status, 0));
+	EXPECT_EQ(before, leaves(DETACH));
+	munmap(lock, sizeof(*lock));
 }
 
 TEST_HOSTILE(picks_again)

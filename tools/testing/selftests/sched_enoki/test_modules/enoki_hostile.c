@@ -62,6 +62,22 @@ static unsigned int nr_timers;
 module_param(nr_timers, uint, 0444);
 MODULE_PARM_DESC(nr_timers, "Timers to claim");
 
+/* How often the class took a token back, by enum enoki_leave. */
+static unsigned long leaves[ENOKI_LEAVE_OVERRIDE + 1];
+
+static int leaves_get(char *text, const struct kernel_param *kp)
+{
+	int len = 0, why;
+
+	for (why = 0; why < ARRAY_SIZE(leaves); why++)
+		len += sysfs_emit_at(text, len, "%lu ", READ_ONCE(leaves[why]));
+	return len;
+}
+
+static const struct kernel_param_ops leaves_ops = { .get = leaves_get };
+module_param_cb(leaves, &leaves_ops, NULL, 0444);
+MODULE_PARM_DESC(leaves, "How often tasks left, by the reason given");
+
 static char *name = "hostile";
 module_param(name, charp, 0444);
 MODULE_PARM_DESC(name, "Name of the policy");
@@ -278,6 +294,8 @@ static struct enoki_task *hostile_migrate_task_rq(void *sched, const struct enok
 	struct hostile_task *ht = hostile_of(task), *other;
 
 	guard(raw_spinlock)(&hostile_lock);
+	if (why < ARRAY_SIZE(leaves))
+		WRITE_ONCE(leaves[why], leaves[why] + 1);
 	/* It was dropped, and the class does not know yet. */
 	if (list_empty(&ht->node))
 		return NULL;
