@@ -17,7 +17,7 @@
  * See Documentation/scheduler/enoki.rst and include/linux/sched/enoki.h.
  */
 
-/* How often a policy may err in one pick before the class picks for it. */
+/* How often a policy may err in one pick before the next one is asked. */
 #define ENOKI_MAX_ERRS	8
 
 static_assert((int)ENOKI_ERR_OFFLINE - 1 == (int)ENOKI_REJ_offline);
@@ -32,33 +32,71 @@ static bool enoki_is_running(struct task_struct *p)
  * Counts.
  */
 
+static void enoki_charge(struct enoki_prq *prq, u64 ran_ns)
+{
+	const unsigned long nice_0 = scale_load_down(NICE_0_LOAD);
+
+	if (prq->weight != nice_0)
+		ran_ns = div64_ul(ran_ns * nice_0, max(prq->weight, 1UL));
+	prq->vruntime += ran_ns;
+}
+
+/* The clock of a policy that is alone is wound only when it matters. */
+static void enoki_charge_alone(struct enoki_rq *erq)
+{
+	struct enoki_prq *prq;
+
+	if (erq->nr_active != 1)
+		return;
+
+	prq = list_first_entry(&erq->active, struct enoki_prq, node);
+	enoki_charge(prq, erq->ran_ns - erq->alone_since);
+	erq->alone_since = erq->ran_ns;
+}
+
+/* What a policy did not use while it had no task here is gone, what it owes is not. */
 static void enoki_activate_prq(struct enoki_rq *erq, struct enoki_prq *prq)
 {
-	u64 least = U64_MAX, most = 0;
+	u64 least = erq->nr_active ? U64_MAX : erq->vclock;
 	struct enoki_prq *other;
 
-	list_for_each_entry(other, &erq->active, node) {
+	enoki_charge_alone(erq);
+	list_for_each_entry(other, &erq->active, node)
 		least = min(least, other->vruntime);
-		most = max(most, other->vruntime);
-	}
+	prq->vruntime = max(prq->vruntime, least);
 
-	/*
-	 * What it did not use while it had no task here is gone, and what it had
-	 * too much is forgiven: clocks that did not run side by side say nothing
-	 * of each other.
-	 */
-	if (erq->nr_active)
-		prq->vruntime = clamp(prq->vruntime, least, most);
 	list_add_tail(&prq->node, &erq->active);
-	erq->nr_active++;
+	if (++erq->nr_active == 1)
+		erq->alone_since = erq->ran_ns;
+}
+
+static void enoki_deactivate_prq(struct enoki_rq *erq, struct enoki_prq *prq)
+{
+	enoki_charge_alone(erq);
+	/* Whoever comes next to the empty queue is not behind. */
+	if (erq->nr_active == 1)
+		erq->vclock = prq->vruntime;
+
+	list_del_init(&prq->node);
+	if (--erq->nr_active == 1)
+		erq->alone_since = erq->ran_ns;
 }
 
 static void update_curr_enoki(struct rq *rq);
 
-/* The share of the policies changes: what ran until now did so by the old ones. */
-static void enoki_settle(struct rq *rq)
+/**
+ * enoki_settle - charge the attached task that runs for what it has used
+ * @rq: the run queue, locked, its clock updated
+ *
+ * Before any class picks, so that the policies' clocks are what they are; and if
+ * a deadline server has used up its time, nobody would see in the pick that it
+ * has to be left. Before weights change, so that it is charged by the old ones.
+ */
+void enoki_settle(struct rq *rq)
 {
-	if (enoki_is_running(rq->donor))
+	struct task_struct *p = rq->donor;
+
+	if (task_on_enoki(p) && (p->enoki.flags & ENOKI_P_COUNTED))
 		update_curr_enoki(rq);
 }
 
@@ -69,15 +107,16 @@ static void enoki_count_in(struct rq *rq, struct task_struct *p)
 	struct enoki_rq *erq = &rq->enoki;
 
 	WARN_ON_ONCE(ent->flags & ENOKI_P_COUNTED);
+	/* With others than its own policy? */
+	if (erq->nr_active > (prq->nr_running ? 1 : 0))
+		enoki_settle(rq);
+
 	ent->flags |= ENOKI_P_COUNTED;
 	ent->weight = scale_load_down(p->se.load.weight);
 	list_add_tail(&ent->run_node, &erq->runnable);
 
-	if (!prq->nr_running++) {
-		if (erq->nr_active)
-			enoki_settle(rq);
+	if (!prq->nr_running++)
 		enoki_activate_prq(erq, prq);
-	}
 	prq->weight += ent->weight;
 	if (!erq->nr_running++)
 		cpufreq_update_util(rq, 0);
@@ -93,16 +132,15 @@ static void enoki_count_out(struct rq *rq, struct task_struct *p)
 	struct enoki_rq *erq = &rq->enoki;
 
 	WARN_ON_ONCE(!(ent->flags & ENOKI_P_COUNTED));
+	if (erq->nr_active > 1)
+		enoki_settle(rq);
+
 	ent->flags &= ~ENOKI_P_COUNTED;
 	list_del_init(&ent->run_node);
 
+	if (!--prq->nr_running)
+		enoki_deactivate_prq(erq, prq);
 	prq->weight -= ent->weight;
-	if (!--prq->nr_running) {
-		if (erq->nr_active > 1)
-			enoki_settle(rq);
-		list_del_init(&prq->node);
-		erq->nr_active--;
-	}
 	erq->nr_running--;
 	sub_nr_running(rq, 1);
 }
@@ -136,7 +174,7 @@ static inline void enoki_check_counts(struct rq *rq) { }
 static void update_curr_enoki(struct rq *rq)
 {
 	struct sched_enoki_entity *ent = &rq->donor->enoki;
-	struct enoki_prq *prq;
+	struct enoki_rq *erq = &rq->enoki;
 	s64 delta;
 
 	delta = update_curr_common(rq);
@@ -145,28 +183,46 @@ static void update_curr_enoki(struct rq *rq)
 
 	dl_server_update(&rq->enoki_server, delta);
 
+	erq->ran_ns += delta;
 	/* Only where policies share a CPU does it matter who used how much. */
-	if (likely(rq->enoki.nr_active < 2) || !ent->es)
-		return;
-
-	prq = enoki_prq_of(ent->es, cpu_of(rq));
-	prq->vruntime += div64_ul((u64)delta * scale_load_down(NICE_0_LOAD),
-				  max(prq->weight, 1UL));
+	if (unlikely(erq->nr_active > 1) && ent->es)
+		enoki_charge(enoki_prq_of(ent->es, cpu_of(rq)), delta);
 }
 
 /*
  * Core scheduling.
  */
 
+/* How long a turn is, but for what is left until a tick; CPUs have it at different times. */
+#define ENOKI_CORE_TURN_NS	(2 * TICK_NSEC)
+
 #ifdef CONFIG_SCHED_CORE
-/*
- * Between the CPUs of a core, who waits longest is next; a task that runs has
- * been asked for its token a moment ago and comes last.
- */
-static void enoki_core_stamp(struct rq *rq, struct task_struct *p)
+/* @p begins to run. While it does, what it waits for is the end of its turn. */
+static void enoki_core_run(struct rq *rq, struct task_struct *p)
 {
 	if (sched_core_enabled(rq))
 		p->enoki.waits_since = rq_clock(rq);
+}
+
+/*
+ * @p begins to wait. Between the CPUs of a core, who waits longest is next; a task
+ * that runs has been asked for its token a moment ago and comes last.
+ *
+ * Whoever runs on another CPU of the core may have to make room for it, which it
+ * does at a tick. A CPU without one (NOHZ_FULL) was asked before there was anyone
+ * to make room for; its first tick finds out whether there is still.
+ */
+static void enoki_core_wait(struct rq *rq, struct task_struct *p)
+{
+	int cpu;
+
+	if (!sched_core_enabled(rq))
+		return;
+
+	p->enoki.waits_since = rq_clock(rq);
+	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq)))
+		if (cpu != cpu_of(rq) && cpu_rq(cpu)->enoki.nr_running)
+			tick_dep_set_cpu(cpu, TICK_DEP_BIT_SCHED);
 }
 
 /**
@@ -181,13 +237,30 @@ bool enoki_prio_less(const struct task_struct *a, const struct task_struct *b)
 	return (s64)(a->enoki.waits_since - b->enoki.waits_since) > 0;
 }
 
-/* Does a task on another CPU of this core wait because of what runs here? */
+/*
+ * Does an attached task on another CPU of this core wait, perhaps for what runs
+ * here to end? There the CPU idles, or runs something with the right cookie.
+ */
 static bool enoki_core_waits(struct rq *rq)
 {
-	return sched_core_enabled(rq) && rq->core->core_forceidle_count;
+	struct rq *other;
+	int cpu;
+
+	if (!sched_core_enabled(rq))
+		return false;
+
+	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
+		other = cpu_rq(cpu);
+		if (other != rq && (other->enoki.picked ||
+				    (other->enoki.nr_running && !task_on_enoki(other->donor))))
+			return true;
+	}
+
+	return false;
 }
 #else
-static inline void enoki_core_stamp(struct rq *rq, struct task_struct *p) { }
+static inline void enoki_core_run(struct rq *rq, struct task_struct *p) { }
+static inline void enoki_core_wait(struct rq *rq, struct task_struct *p) { }
 static inline bool enoki_core_waits(struct rq *rq) { return false; }
 #endif
 
@@ -205,7 +278,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	bool migrated = ent->state == ENOKI_MIGRATING;
 	struct enoki_task *token;
 
-	enoki_core_stamp(rq, p);
+	enoki_core_wait(rq, p);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -230,7 +303,7 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 	struct enoki_task *token;
 
 	ent->flags &= ~ENOKI_P_YIELD;
-	enoki_core_stamp(rq, p);
+	enoki_core_wait(rq, p);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -284,6 +357,18 @@ static void enoki_unqueue(struct rq *rq, struct task_struct *p, enum enoki_leave
 	enoki_set_state(p, state);
 }
 
+/*
+ * Does @p, which is leaving the class, leave it by priority inheritance? Its
+ * waiter is known by then, its new priority is not. A waiter that is made
+ * real-time in this very moment can be taken for the reason when there is another.
+ */
+static bool enoki_is_lent(struct task_struct *p)
+{
+	struct task_struct *waiter = rt_mutex_get_top_task(p);
+
+	return waiter && rt_or_dl_prio(waiter->prio);
+}
+
 static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
@@ -296,7 +381,7 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	if ((flags & (DEQUEUE_SAVE | DEQUEUE_CLASS)) == DEQUEUE_SAVE) {
 		/* See enqueue_task_enoki(). */
 	} else if (flags & DEQUEUE_SLEEP) {
-		enoki_unqueue(rq, p, ENOKI_LEAVE_DETACH, ENOKI_BLOCKED);
+		enoki_unqueue(rq, p, ENOKI_LEAVE_OVERRIDE, ENOKI_BLOCKED);
 		ent->flags &= ~ENOKI_P_YIELD;
 		token = enoki_lend(p);
 		if (likely(token && !(ent->flags & ENOKI_P_NEW))) {
@@ -307,8 +392,8 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 		ent->from_cpu = cpu_of(rq);
 		enoki_unqueue(rq, p, ENOKI_LEAVE_MIGRATE, ENOKI_MIGRATING);
 	} else {
-		enoki_unqueue(rq, p, rt_or_dl_prio(p->prio) ? ENOKI_LEAVE_BOOST :
-						  ENOKI_LEAVE_DETACH, ENOKI_BLOCKED);
+		enoki_unqueue(rq, p, enoki_is_lent(p) ? ENOKI_LEAVE_BOOST :
+							ENOKI_LEAVE_DETACH, ENOKI_BLOCKED);
 	}
 
 	enoki_count_out(rq, p);
@@ -431,7 +516,7 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (curr->enoki.flags & ENOKI_P_YIELD) {
 			enoki_put_back(rq, curr);
 		} else {
-			enoki_core_stamp(rq, curr);
+			enoki_core_wait(rq, curr);
 			prev = enoki_grant(rq, curr);
 		}
 	}
@@ -614,10 +699,6 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 
 	enoki_check_counts(rq);
 
-	/* See balance_enoki(), which was not called for the other CPUs of a core. */
-	if (sched_core_enabled(rq))
-		enoki_settle(rq);
-
 	if (unlikely(erq->picked))
 		return enoki_pick_again(rq);
 
@@ -647,11 +728,6 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 	return p;
 }
 
-/*
- * Before any class picks, so that prev's run time and the policies' clocks are
- * what they are. In the pick it would be too late: if the deadline server has
- * used up its time, nobody would see that it has to be left.
- */
 static int balance_enoki(struct rq *rq, struct rq_flags *rf)
 {
 	enoki_settle(rq);
@@ -686,6 +762,7 @@ static void enoki_run(struct rq *rq, struct task_struct *p)
 		enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		enoki_count(p->enoki.es, override);
 	}
+	enoki_core_run(rq, p);
 	enoki_set_state(p, ENOKI_RUNNING);
 }
 
@@ -779,9 +856,13 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 		enoki_run(rq, curr);
 	}
 
-	/* A sibling waits for this one to end. */
-	if (enoki_core_waits(rq))
-		resched_curr(rq);
+	if (sched_core_enabled(rq)) {
+		if (enoki_core_waits(rq) &&
+		    rq_clock(rq) - curr->enoki.waits_since >= ENOKI_CORE_TURN_NS)
+			resched_curr(rq);
+		/* See enoki_core_wait(). */
+		sched_update_tick_dependency(rq);
+	}
 
 	token = enoki_lend(curr);
 	if (unlikely(!token)) {

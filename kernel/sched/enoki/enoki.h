@@ -42,13 +42,28 @@ static inline int enoki_task_id(const struct task_struct *p)
 	return p->enoki.id;
 }
 
-/*
- * A CPU that core scheduling keeps idle although tasks wait there gives their
- * deadline servers no time: it must not count as if they had declined it.
- */
-static inline bool enoki_idle_is_forced(struct rq *rq)
+/* If the CPU idles, do tasks wait there: for their core, or for their policy? */
+static inline bool enoki_tasks_wait(struct rq *rq)
 {
-	return sched_core_enabled(rq) && rq->nr_running;
+	return rq->enoki.nr_running || (sched_core_enabled(rq) && rq->nr_running);
+}
+
+/* The CPU is to idle. If it did already, that time is over. */
+static inline void enoki_idle_picked(struct rq *rq)
+{
+	if (is_idle_task(rq->donor))
+		idle_sched_class.update_curr(rq);
+	rq->enoki.idle_waits = enoki_tasks_wait(rq);
+}
+
+/*
+ * Did the CPU idle although tasks wait there? Then their deadline servers had no
+ * time: it must not count as if they had declined it. Both at its beginning and
+ * now: a task that has just come did not wait.
+ */
+static inline bool enoki_tasks_waited(struct rq *rq)
+{
+	return rq->enoki.idle_waits && enoki_tasks_wait(rq);
 }
 
 /* Will @ea take the task to a policy that it is not attached to? */
@@ -58,9 +73,8 @@ static inline bool enoki_attach_changes(const struct enoki_attach *ea)
 }
 
 void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p);
-bool enoki_attach_moves(struct task_struct *p, const struct sched_attr *attr);
-int enoki_attach_prepare(struct task_struct *p, int policy,
-			 const struct sched_attr *attr, struct enoki_attach *ea);
+int enoki_attach_prepare(struct task_struct *p, int policy, const struct sched_attr *attr,
+			 bool user, struct enoki_attach *ea);
 bool enoki_attach_stale(struct task_struct *p, int policy,
 			const struct sched_attr *attr, struct enoki_attach *ea);
 void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_attach *ea);
@@ -72,6 +86,7 @@ void enoki_cancel_fork(struct task_struct *p);
 void enoki_dead(struct task_struct *p);
 
 void enoki_rq_init(struct rq *rq);
+void enoki_settle(struct rq *rq);
 bool enoki_can_stop_tick(struct rq *rq);
 bool enoki_prio_less(const struct task_struct *a, const struct task_struct *b);
 void enoki_cpu_online(int cpu);
@@ -89,14 +104,9 @@ static inline bool task_on_enoki(const struct task_struct *p) { return false; }
 static inline void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p) { }
 static inline bool enoki_class(const struct sched_class *class) { return false; }
 static inline int enoki_task_id(const struct task_struct *p) { return 0; }
-static inline bool enoki_attach_moves(struct task_struct *p,
-				      const struct sched_attr *attr)
-{
-	return false;
-}
 
 static inline int enoki_attach_prepare(struct task_struct *p, int policy,
-				       const struct sched_attr *attr,
+				       const struct sched_attr *attr, bool user,
 				       struct enoki_attach *ea)
 {
 	return 0;
@@ -119,7 +129,9 @@ static inline int enoki_fork(struct task_struct *p) { return 0; }
 static inline void enoki_cancel_fork(struct task_struct *p) { }
 static inline void enoki_dead(struct task_struct *p) { }
 static inline void enoki_rq_init(struct rq *rq) { }
-static inline bool enoki_idle_is_forced(struct rq *rq) { return false; }
+static inline bool enoki_tasks_waited(struct rq *rq) { return false; }
+static inline void enoki_settle(struct rq *rq) { }
+static inline void enoki_idle_picked(struct rq *rq) { }
 static inline bool enoki_can_stop_tick(struct rq *rq) { return true; }
 static inline void enoki_cpu_online(int cpu) { }
 static inline void enoki_cpu_offline(int cpu) { }

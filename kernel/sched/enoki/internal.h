@@ -5,7 +5,7 @@
  * Locks, from the outside in: enoki_mutex (registry) - task's pi_lock - run
  * queue - { enoki_sched::lock, the policies' own locks, timers }. A policy is
  * called with the run queue locked or with none, and with two only while a task
- * is stolen: for the queue that it leaves, then for the one that it comes to.
+ * goes directly from one to another: for the one it leaves, then for the other.
  */
 #ifndef _KERNEL_SCHED_ENOKI_INTERNAL_H
 #define _KERNEL_SCHED_ENOKI_INTERNAL_H

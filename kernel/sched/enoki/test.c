@@ -56,7 +56,6 @@ static void enoki_test_slot_reuse(struct kunit *test)
 static void enoki_test_shares(struct kunit *test)
 {
 	struct enoki_prq a = { .vruntime = 100 }, b = { .vruntime = 50 }, c = { .vruntime = 70 };
-	struct enoki_prq late = { .vruntime = NSEC_PER_SEC };
 	struct enoki_rq *erq = kunit_kzalloc(test, sizeof(*erq), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, erq);
@@ -69,12 +68,6 @@ static void enoki_test_shares(struct kunit *test)
 	/* Newcomers start where the others are. */
 	enoki_activate_prq(erq, &b);
 	KUNIT_EXPECT_EQ(test, b.vruntime, 100);
-	/* Nor do they pay for what they had while others were away. */
-	KUNIT_EXPECT_EQ(test, erq->nr_active, 2);
-	enoki_activate_prq(erq, &late);
-	KUNIT_EXPECT_EQ(test, late.vruntime, 100);
-	list_del(&late.node);
-	erq->nr_active--;
 	a.vruntime = 150;
 	enoki_activate_prq(erq, &c);
 	KUNIT_EXPECT_EQ(test, c.vruntime, 100);
@@ -87,6 +80,43 @@ static void enoki_test_shares(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, enoki_next_prq(erq), &c);
 	erq->pick_seq++;
 	KUNIT_EXPECT_PTR_EQ(test, enoki_next_prq(erq), &b);
+}
+
+/* Over-use is paid for with what the others run, beside it or without it. */
+static void enoki_test_debts(struct kunit *test)
+{
+	const unsigned long weight = scale_load_down(NICE_0_LOAD);
+	struct enoki_prq a = { .weight = weight }, b = { .weight = weight };
+	struct enoki_rq *erq = kunit_kzalloc(test, sizeof(*erq), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, erq);
+	INIT_LIST_HEAD(&erq->active);
+	enoki_activate_prq(erq, &a);
+	enoki_activate_prq(erq, &b);
+
+	enoki_charge(&b, 1000);
+	enoki_deactivate_prq(erq, &b);
+	enoki_activate_prq(erq, &b);
+	KUNIT_EXPECT_EQ(test, b.vruntime - a.vruntime, 1000);
+
+	/* While it is away the other one runs, alone and at half the speed. */
+	enoki_deactivate_prq(erq, &b);
+	a.weight = 2 * weight;
+	erq->ran_ns += 1200;
+	enoki_activate_prq(erq, &b);
+	KUNIT_EXPECT_EQ(test, b.vruntime - a.vruntime, 400);
+	enoki_deactivate_prq(erq, &b);
+	erq->ran_ns += 1200;
+	enoki_activate_prq(erq, &b);
+	KUNIT_EXPECT_EQ(test, b.vruntime, a.vruntime);
+
+	/* An empty queue forgives: both begin at the same point. */
+	enoki_charge(&b, 1000);
+	enoki_deactivate_prq(erq, &a);
+	enoki_deactivate_prq(erq, &b);
+	enoki_activate_prq(erq, &a);
+	enoki_activate_prq(erq, &b);
+	KUNIT_EXPECT_EQ(test, b.vruntime, a.vruntime);
 }
 
 #ifdef CONFIG_DEBUG_ENOKI
@@ -108,6 +138,7 @@ static struct kunit_case enoki_test_cases[] = {
 	KUNIT_CASE(enoki_test_lookup),
 	KUNIT_CASE(enoki_test_slot_reuse),
 	KUNIT_CASE(enoki_test_shares),
+	KUNIT_CASE(enoki_test_debts),
 #ifdef CONFIG_DEBUG_ENOKI
 	KUNIT_CASE(enoki_test_states),
 #endif

@@ -26,15 +26,23 @@
 
 #define SCOPE_THREAD	0
 
-/* A thread of the same core as CPU 0, or -1. */
+/* Another thread of the core that @cpu is of, or -1. */
+static int sibling_of(int cpu)
+{
+	char path[96];
+	int other;
+
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+	for (other = 0; other < CPU_SETSIZE; other++)
+		if (other != cpu && cpu_listed(path, other))
+			return other;
+	return -1;
+}
+
 static int sibling(void)
 {
-	int cpu;
-
-	for (cpu = 1; cpu < CPU_SETSIZE; cpu++)
-		if (cpu_listed("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", cpu))
-			return cpu;
-	return -1;
+	return sibling_of(0);
 }
 
 static bool has_core_sched(void)
@@ -66,6 +74,20 @@ static double together(struct worker *a, struct worker *b)
 	return 100.0 * (cpu_time(a->pid) + cpu_time(b->pid) - before) / (now_ns() - began);
 }
 
+/* What @w gets of the time that it and @beside get, over a second. */
+static double share_of(struct worker *w, struct worker *beside)
+{
+	uint64_t its = cpu_time(w->pid), others = cpu_time(beside->pid);
+
+	if (!AWAIT(cpu_time(w->pid) - its + cpu_time(beside->pid) - others > NSEC_PER_SEC))
+		return -1;
+	its = cpu_time(w->pid) - its;
+	others = cpu_time(beside->pid) - others;
+	fprintf(stderr, "# %.1f %% and %.1f %% of the time of both\n",
+		100.0 * its / (its + others), 100.0 * others / (its + others));
+	return (double)its / (its + others);
+}
+
 /* Without cookies both run at once; with two different ones they take turns. */
 TEST_EACH(two_cookies)
 {
@@ -92,6 +114,71 @@ TEST_EACH(two_cookies)
 	EXPECT_LT(0, percent);
 	EXPECT_TRUE(worker_lives(a));
 	EXPECT_TRUE(worker_lives(b));
+}
+
+/*
+ * A CPU without a tick (nohz_full=) runs a task alone when another with a different
+ * cookie comes to wait on the other thread: it must have half of the core, and not
+ * only what its deadline server gives it.
+ */
+TEST_EACH(two_cookies_and_no_tick)
+{
+	int cpu, other = -1;
+	struct worker *a, *b;
+	long long before;
+	double share;
+
+	NEED_SMT();
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!cpu_listed("/sys/devices/system/cpu/nohz_full", cpu))
+			continue;
+		other = sibling_of(cpu);
+		if (other >= 0)
+			break;
+	}
+	if (other < 0)
+		SKIP(return, "no nohz_full CPU with a sibling");
+	a = worker_start_on(cpu, W_SPIN, self->p->id);
+	ASSERT_NE(NULL, a);
+	ASSERT_EQ(0, cookie(a));
+	EXPECT_TRUE(worker_lives(a));
+	b = worker_start_on(other, W_SPIN, 0);
+	ASSERT_NE(NULL, b);
+	ASSERT_EQ(0, cookie(b));
+	ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
+	EXPECT_TRUE(worker_lives(b));
+	before = timer_interrupts(cpu);
+	share = share_of(b, a);
+	fprintf(stderr, "# %lld timer interrupts meanwhile\n", timer_interrupts(cpu) - before);
+	EXPECT_LT(0.3, share);
+	EXPECT_GT(0.7, share);
+}
+
+/*
+ * While one waits for the other thread of its core, its own CPU is not idle: it
+ * runs an ordinary task that has the right cookie.
+ */
+TEST_EACH(two_cookies_and_a_third)
+{
+	struct worker *a, *b, *third;
+	double share;
+
+	NEED_SMT();
+	/* Those that are started from now on have it, too. */
+	ASSERT_EQ(0, prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, SCOPE_THREAD, 0));
+	a = worker_start_on(0, W_SPIN, self->p->id);
+	third = worker_start_on(sibling(), W_SPIN, 0);
+	b = worker_start_on(sibling(), W_SPIN, 0);
+	ASSERT_NE(NULL, a);
+	ASSERT_NE(NULL, b);
+	ASSERT_NE(NULL, third);
+	ASSERT_EQ(0, cookie(b));
+	ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
+	EXPECT_TRUE(worker_lives(b));
+	share = share_of(b, a);
+	EXPECT_LT(0.3, share);
+	EXPECT_GT(0.7, share);
+	EXPECT_TRUE(worker_lives(third));
 }
 
 /* The cookie first, then the policy; and an ordinary task on the other thread. */

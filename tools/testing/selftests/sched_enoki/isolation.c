@@ -13,8 +13,6 @@
 #define ENOKI_EACH_POLICY
 #include "fixture.h"
 
-#define WHITE "\n "
-
 static int first_listed(const char *path)
 {
 	int cpu;
@@ -45,36 +43,6 @@ TEST_EACH(isolated_cpu)
 	ASSERT_NE(NULL, w);
 	EXPECT_TRUE(worker_lives(w));
 	EXPECT_EQ(apart, cpu_of(w->pid));
-}
-
-/* Local timer interrupts of @cpu since it came up. */
-static long long timer_interrupts(int cpu)
-{
-	char line[4096], *field, *save;
-	long long found = -1;
-	FILE *file = fopen("/proc/interrupts", "r");
-	int column = -1, n = 0;
-
-	if (!file)
-		return -1;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = '\0';
-	for (field = strtok_r(line, WHITE, &save); field; field = strtok_r(NULL, WHITE, &save)) {
-		if (atoi(field + 3) == cpu)
-			column = n;
-		n++;
-	}
-	while (column >= 0 && fgets(line, sizeof(line), file)) {
-		field = strtok_r(line, WHITE, &save);
-		if (!field || strcmp(field, "LOC:"))
-			continue;
-		for (n = 0; field && n <= column; n++)
-			field = strtok_r(NULL, WHITE, &save);
-		if (field)
-			found = atoll(field);
-	}
-	fclose(file);
-	return found;
 }
 
 /* Timer interrupts for each second of CPU time of @w. */

@@ -437,6 +437,35 @@ int cpu_set_online(int cpu, bool online)
 	return write_str(path, online ? "1" : "0");
 }
 
+long long timer_interrupts(int cpu)
+{
+	char line[4096], *field, *save;
+	long long found = -1;
+	FILE *file = fopen("/proc/interrupts", "r");
+	int column = -1, n = 0;
+
+	if (!file)
+		return -1;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	for (field = strtok_r(line, "\n ", &save); field; field = strtok_r(NULL, "\n ", &save)) {
+		if (atoi(field + 3) == cpu)
+			column = n;
+		n++;
+	}
+	while (column >= 0 && fgets(line, sizeof(line), file)) {
+		field = strtok_r(line, "\n ", &save);
+		if (!field || strcmp(field, "LOC:"))
+			continue;
+		for (n = 0; field && n <= column; n++)
+			field = strtok_r(NULL, "\n ", &save);
+		if (field)
+			found = atoll(field);
+	}
+	fclose(file);
+	return found;
+}
+
 int pin(pid_t pid, int cpu)
 {
 	cpu_set_t set;

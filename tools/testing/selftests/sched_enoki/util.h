@@ -107,6 +107,8 @@ int pin(pid_t pid, int cpu);
 int unpin(pid_t pid);
 int cpu_of(pid_t pid);
 bool cpu_listed(const char *path, int cpu);
+/* Local timer interrupts of a CPU since it came up. */
+long long timer_interrupts(int cpu);
 
 /* CPU time a process has had, and clocks, ns. */
 uint64_t cpu_time(pid_t pid);
