@@ -143,14 +143,16 @@ impl<'c> Ctx<'c> {
             .unwrap_or(cpu)
     }
 
-    /// Has `pick_next_task` called for `cpu` soon.
+    /// Has `cpu` choose anew soon: `pick_next_task` is called if tasks of the policy are ready
+    /// there, else `balance`. Nothing happens while a task of a higher class runs there.
     #[inline]
     pub fn resched(&self, cpu: CpuId) {
         sys::resched_cpu(cpu);
     }
 
     /// Has [`timer_fired`](crate::sched::Scheduler::timer_fired) called with `timer` after
-    /// `delay`. If the timer is armed already, the later call counts.
+    /// `delay`, 5 µs at the least, on this CPU. If the timer is armed already, the later call
+    /// counts.
     ///
     /// # Errors
     ///

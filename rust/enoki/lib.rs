@@ -12,7 +12,7 @@
 //! # Two crates of one name
 //!
 //! The files of this directory make two crates, so that a policy's source builds unchanged for the
-//! kernel and for user space, where it is tested and replayed. `lib.rs` and `sys.rs` are those of
+//! kernel and for user space, where it is tested. `lib.rs` and `sys.rs` are those of
 //! the kernel; `tools/enoki-replay/libenoki.rs` has the others. The rest is shared, and uses
 //! `core` and `crate::sys` only.
 //!

@@ -139,7 +139,8 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
         prev: Option<Schedulable<Self::Task>>,
     ) -> Option<Runnable<'c, Self::Task>>;
 
-    /// The answer of `pick_next_task` was refused; here is its token back (the paper's `pnt_err`).
+    /// The answer of `pick_next_task` was refused, for another reason than that it was stale; here
+    /// is its token back (the paper's `pnt_err`).
     #[inline]
     fn pnt_err(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>, why: Refusal) {
         let _ = why;
@@ -162,7 +163,7 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
         false
     }
 
-    /// There is nothing left to run on this CPU. Which task, queued on another one, should come?
+    /// No attached task is left on this CPU. Which one, queued on another one, should come?
     ///
     /// The class then moves it if it still can: it takes the token from there by
     /// `migrate_task_rq` and brings it here by `task_migrated`.
@@ -238,19 +239,19 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
 pub struct WakeFlags(pub(crate) u32);
 
 impl WakeFlags {
-    /// It was forked, and is placed for the first time.
+    /// It was forked, and is placed for the first time. Only in `select_task_rq`.
     #[inline]
     pub fn is_fork(self) -> bool {
         self.0 & sys::WAKE_FORK != 0
     }
 
-    /// The waker says that it is about to sleep.
+    /// The waker says that it is about to sleep. Only in `select_task_rq`.
     #[inline]
     pub fn is_sync(self) -> bool {
         self.0 & sys::WAKE_SYNC != 0
     }
 
-    /// It wakes on another CPU than it went to sleep on.
+    /// It wakes on another CPU than it went to sleep on. Only in `task_wakeup`.
     #[inline]
     pub fn is_migrated(self) -> bool {
         self.0 & sys::WAKE_MIGRATED != 0

@@ -399,7 +399,8 @@ impl<'c, T> Runnable<'c, T> {
         }
     }
 
-    /// Has `pick_next_task` asked again after the task has run for `slice`.
+    /// Has `pick_next_task` asked again once `slice` is over, if another attached task is ready to
+    /// run on this CPU; one that is alone runs on, and is stopped as soon as another comes.
     ///
     /// Without it, or with no time, the task runs until [`task_tick`] or [`wakeup_preempt`] says
     /// otherwise. The class makes of it at least 5 µs and at most an hour.

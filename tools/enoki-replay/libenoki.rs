@@ -3,7 +3,7 @@
 //! libEnoki for user space: the twin of `rust/enoki/lib.rs`.
 //!
 //! It has the same files but for `sys`, so that a policy's source builds against it unchanged. Here
-//! policies are tested, and recordings of them replayed.
+//! policies are tested.
 
 #[cfg(test)]
 extern crate self as enoki;

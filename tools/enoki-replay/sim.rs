@@ -313,7 +313,7 @@ impl<S: Scheduler> Sim<S> {
             call!(self, task_new, &cx, task);
         } else {
             let migrated = if cpu == prev { 0 } else { sys::WAKE_MIGRATED };
-            call!(self, task_wakeup, &cx, task, flags | migrated);
+            call!(self, task_wakeup, &cx, task, migrated);
         }
         match self.lend_running(cpu) {
             Some(curr) => {

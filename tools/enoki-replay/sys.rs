@@ -174,20 +174,48 @@ pub(crate) mod code {
 
     /// Operation not permitted.
     pub const EPERM: Error = Error(-1);
+    /// No such file or directory.
+    pub const ENOENT: Error = Error(-2);
+    /// No such process.
+    pub const ESRCH: Error = Error(-3);
+    /// Interrupted system call.
+    pub const EINTR: Error = Error(-4);
+    /// I/O error.
+    pub const EIO: Error = Error(-5);
+    /// No such device or address.
+    pub const ENXIO: Error = Error(-6);
+    /// Argument list too long.
+    pub const E2BIG: Error = Error(-7);
     /// Try again.
     pub const EAGAIN: Error = Error(-11);
     /// Out of memory.
     pub const ENOMEM: Error = Error(-12);
+    /// Permission denied.
+    pub const EACCES: Error = Error(-13);
+    /// Bad address.
+    pub const EFAULT: Error = Error(-14);
     /// Device or resource busy.
     pub const EBUSY: Error = Error(-16);
+    /// File exists.
+    pub const EEXIST: Error = Error(-17);
+    /// No such device.
+    pub const ENODEV: Error = Error(-19);
     /// Invalid argument.
     pub const EINVAL: Error = Error(-22);
     /// No space left on device.
     pub const ENOSPC: Error = Error(-28);
+    /// Math argument out of domain of func.
+    pub const EDOM: Error = Error(-33);
     /// Math result not representable.
     pub const ERANGE: Error = Error(-34);
+    /// Value too large for defined data type.
+    pub const EOVERFLOW: Error = Error(-75);
+    /// Message too long.
+    pub const EMSGSIZE: Error = Error(-90);
     /// Operation not supported on transport endpoint.
     pub const EOPNOTSUPP: Error = Error(-95);
+    /// Connection timed out.
+    pub const ETIMEDOUT: Error = Error(-110);
 }
 
 pub(crate) fn boxed<T>(value: T) -> Result<Box<T>> {

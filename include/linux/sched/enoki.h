@@ -210,7 +210,7 @@ struct enoki_ops {
 	/** @task_new: a forked or just attached task is ready to run, or runs */
 	void (*task_new)(void *sched, const struct enoki_ctx *cx,
 			 struct enoki_task *task);
-	/** @task_wakeup: a task that slept is ready to run; @flags is &enum enoki_wake_flags */
+	/** @task_wakeup: a task that slept is ready to run; @flags is 0 or ENOKI_WAKE_MIGRATED */
 	void (*task_wakeup)(void *sched, const struct enoki_ctx *cx,
 			    struct enoki_task *task, u32 flags);
 	/** @task_preempt: the running task was stopped; it is still ready to run */
@@ -247,13 +247,14 @@ struct enoki_ops {
 	/**
 	 * @pick_next_task: rq; which task runs now? @prev, when not NULL, is
 	 * the token of the task that ran and still could: keep or return it.
-	 * *@slice_ns may be set to how long it runs at most before
-	 * pick_next_task is asked again; 0 leaves that to task_tick.
+	 * *@slice_ns may be set to how long it runs before pick_next_task is
+	 * asked again, if another attached task is ready here then; 0 leaves
+	 * that to task_tick.
 	 * Return: a token, or NULL for none.
 	 */
 	struct enoki_task *(*pick_next_task)(void *sched, const struct enoki_ctx *cx,
 					     struct enoki_task *prev, u64 *slice_ns);
-	/** @pnt_err: rq; pick_next_task's answer was refused, here is the token back */
+	/** @pnt_err: rq; pick_next_task's answer, not a stale one, was refused: have it back */
 	void (*pnt_err)(void *sched, const struct enoki_ctx *cx,
 			struct enoki_task *task, u32 err);
 	/** @task_tick: rq; the lent task runs and time passed. Return: pick again? */
@@ -266,7 +267,7 @@ struct enoki_ops {
 	bool (*wakeup_preempt)(void *sched, const struct enoki_ctx *cx,
 			       struct enoki_task *curr, u64 woken_id);
 	/**
-	 * @balance: rq; nothing is left to pick here. Return: true with *@key
+	 * @balance: rq; no attached task is left here. Return: true with *@key
 	 * naming a task queued on another CPU that should come here.
 	 */
 	bool (*balance)(void *sched, const struct enoki_ctx *cx, struct enoki_key *key);
