@@ -197,32 +197,47 @@ static void update_curr_enoki(struct rq *rq)
 #define ENOKI_CORE_TURN_NS	(2 * TICK_NSEC)
 
 #ifdef CONFIG_SCHED_CORE
-/* @p begins to run. While it does, what it waits for is the end of its turn. */
-static void enoki_core_run(struct rq *rq, struct task_struct *p)
+/* Has @p, up to date, run for a turn since it began to wait? */
+static bool enoki_core_done(struct task_struct *p)
 {
-	if (sched_core_enabled(rq))
-		p->enoki.waits_since = rq_clock(rq);
+	return p->se.sum_exec_runtime - p->se.prev_sum_exec_runtime >= ENOKI_CORE_TURN_NS;
 }
 
 /*
- * @p begins to wait. Between the CPUs of a core, who waits longest is next; a task
- * that runs has been asked for its token a moment ago and comes last.
- *
- * Whoever runs on another CPU of the core may have to make room for it, which it
- * does at a tick. A CPU without one (NOHZ_FULL) was asked before there was anyone
- * to make room for; its first tick finds out whether there is still.
+ * Whoever runs on another CPU of the core may have to make room for a task that
+ * waits here, which it does at a tick. A CPU without one (NOHZ_FULL) was asked
+ * before; its first tick finds out whether there is still someone.
  */
-static void enoki_core_wait(struct rq *rq, struct task_struct *p)
+static void enoki_core_ticks(struct rq *rq)
 {
 	int cpu;
 
+	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq)))
+		if (cpu != cpu_of(rq) && cpu_rq(cpu)->enoki.nr_running)
+			tick_dep_set_cpu(cpu, TICK_DEP_BIT_SCHED);
+}
+
+/* @p begins to wait. Between the CPUs of a core, who waits longest is next. */
+static void enoki_core_wait(struct rq *rq, struct task_struct *p)
+{
 	if (!sched_core_enabled(rq))
 		return;
 
 	p->enoki.waits_since = rq_clock(rq);
-	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq)))
-		if (cpu != cpu_of(rq) && cpu_rq(cpu)->enoki.nr_running)
-			tick_dep_set_cpu(cpu, TICK_DEP_BIT_SCHED);
+	p->se.prev_sum_exec_runtime = p->se.sum_exec_runtime;
+	enoki_core_ticks(rq);
+}
+
+/* @p ran and is to be picked anew. Until its turn is over, it waits since before. */
+static void enoki_core_stop(struct rq *rq, struct task_struct *p)
+{
+	if (!sched_core_enabled(rq))
+		return;
+
+	if (enoki_core_done(p))
+		enoki_core_wait(rq, p);
+	else
+		enoki_core_ticks(rq);
 }
 
 /**
@@ -259,7 +274,8 @@ static bool enoki_core_waits(struct rq *rq)
 	return false;
 }
 #else
-static inline void enoki_core_run(struct rq *rq, struct task_struct *p) { }
+static inline bool enoki_core_done(struct task_struct *p) { return false; }
+static inline void enoki_core_stop(struct rq *rq, struct task_struct *p) { }
 static inline void enoki_core_wait(struct rq *rq, struct task_struct *p) { }
 static inline bool enoki_core_waits(struct rq *rq) { return false; }
 #endif
@@ -303,7 +319,10 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 	struct enoki_task *token;
 
 	ent->flags &= ~ENOKI_P_YIELD;
-	enoki_core_wait(rq, p);
+	if (yielded)
+		enoki_core_wait(rq, p);
+	else
+		enoki_core_stop(rq, p);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -516,7 +535,7 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (curr->enoki.flags & ENOKI_P_YIELD) {
 			enoki_put_back(rq, curr);
 		} else {
-			enoki_core_wait(rq, curr);
+			enoki_core_stop(rq, curr);
 			prev = enoki_grant(rq, curr);
 		}
 	}
@@ -762,7 +781,6 @@ static void enoki_run(struct rq *rq, struct task_struct *p)
 		enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		enoki_count(p->enoki.es, override);
 	}
-	enoki_core_run(rq, p);
 	enoki_set_state(p, ENOKI_RUNNING);
 }
 
@@ -857,10 +875,9 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	}
 
 	if (sched_core_enabled(rq)) {
-		if (enoki_core_waits(rq) &&
-		    rq_clock(rq) - curr->enoki.waits_since >= ENOKI_CORE_TURN_NS)
+		if (enoki_core_done(curr) && enoki_core_waits(rq))
 			resched_curr(rq);
-		/* See enoki_core_wait(). */
+		/* See enoki_core_ticks(). */
 		sched_update_tick_dependency(rq);
 	}
 

@@ -175,8 +175,9 @@ TEST_EACH(two_cookies_and_a_third)
 	ASSERT_EQ(0, cookie(b));
 	ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
 	EXPECT_TRUE(worker_lives(b));
+	/* While the test itself runs, which is in real-time, a may run and b may not. */
 	share = share_of(b, a);
-	EXPECT_LT(0.3, share);
+	EXPECT_LT(0.2, share);
 	EXPECT_GT(0.7, share);
 	EXPECT_TRUE(worker_lives(third));
 }

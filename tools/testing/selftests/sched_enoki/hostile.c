@@ -426,6 +426,10 @@ TEST_ENOKI(chains_of_tokens)
 			enoki_detach(w->pid);
 			enoki_attach(w->pid, chain.id);
 		}
+		/* Those deep in the chain would not even get to die. */
+		for (i = 0; i < nr_workers(); i++)
+			if (nth_worker(i)->pid)
+				EXPECT_EQ(0, enoki_detach(nth_worker(i)->pid));
 		for (i = 0; i < nr_workers(); i++)
 			worker_stop(nth_worker(i));
 		EXPECT_TRUE(AWAIT(policy_nr_tasks(&chain) == 0));
