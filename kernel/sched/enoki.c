@@ -204,40 +204,27 @@ static bool enoki_core_done(struct task_struct *p)
 }
 
 /*
- * Whoever runs on another CPU of the core may have to make room for a task that
- * waits here, which it does at a tick. A CPU without one (NOHZ_FULL) was asked
- * before; its first tick finds out whether there is still someone.
+ * @p begins to wait, @anew or until its turn is over since before. Between the CPUs
+ * of a core, who waits longest is next.
+ *
+ * Whoever runs on another CPU of the core may have to make room for it, which it
+ * does at a tick. A CPU without one (NOHZ_FULL) was asked before; its first tick
+ * finds out whether there is still someone.
  */
-static void enoki_core_ticks(struct rq *rq)
+static void enoki_core_wait(struct rq *rq, struct task_struct *p, bool anew)
 {
 	int cpu;
 
+	if (!sched_core_enabled(rq))
+		return;
+
+	if (anew || enoki_core_done(p)) {
+		p->enoki.waits_since = rq_clock(rq);
+		p->se.prev_sum_exec_runtime = p->se.sum_exec_runtime;
+	}
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq)))
 		if (cpu != cpu_of(rq) && cpu_rq(cpu)->enoki.nr_running)
 			tick_dep_set_cpu(cpu, TICK_DEP_BIT_SCHED);
-}
-
-/* @p begins to wait. Between the CPUs of a core, who waits longest is next. */
-static void enoki_core_wait(struct rq *rq, struct task_struct *p)
-{
-	if (!sched_core_enabled(rq))
-		return;
-
-	p->enoki.waits_since = rq_clock(rq);
-	p->se.prev_sum_exec_runtime = p->se.sum_exec_runtime;
-	enoki_core_ticks(rq);
-}
-
-/* @p ran and is to be picked anew. Until its turn is over, it waits since before. */
-static void enoki_core_stop(struct rq *rq, struct task_struct *p)
-{
-	if (!sched_core_enabled(rq))
-		return;
-
-	if (enoki_core_done(p))
-		enoki_core_wait(rq, p);
-	else
-		enoki_core_ticks(rq);
 }
 
 /**
@@ -275,8 +262,7 @@ static bool enoki_core_waits(struct rq *rq)
 }
 #else
 static inline bool enoki_core_done(struct task_struct *p) { return false; }
-static inline void enoki_core_stop(struct rq *rq, struct task_struct *p) { }
-static inline void enoki_core_wait(struct rq *rq, struct task_struct *p) { }
+static inline void enoki_core_wait(struct rq *rq, struct task_struct *p, bool anew) { }
 static inline bool enoki_core_waits(struct rq *rq) { return false; }
 #endif
 
@@ -294,7 +280,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	bool migrated = ent->state == ENOKI_MIGRATING;
 	struct enoki_task *token;
 
-	enoki_core_wait(rq, p);
+	enoki_core_wait(rq, p, true);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -319,10 +305,7 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 	struct enoki_task *token;
 
 	ent->flags &= ~ENOKI_P_YIELD;
-	if (yielded)
-		enoki_core_wait(rq, p);
-	else
-		enoki_core_stop(rq, p);
+	enoki_core_wait(rq, p, yielded);
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
@@ -437,8 +420,8 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 	    test_tsk_need_resched(rq->curr))
 		return;
 
+	update_curr_enoki(rq);
 	if (p->enoki.es == curr->enoki.es) {
-		update_curr_enoki(rq);
 		token = enoki_lend(curr);
 		if (unlikely(!token))
 			return;
@@ -449,7 +432,6 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 		return;
 	}
 
-	update_curr_enoki(rq);
 	mine = enoki_prq_of(curr->enoki.es, cpu_of(rq));
 	its = enoki_prq_of(p->enoki.es, cpu_of(rq));
 	if ((s64)(mine->vruntime - its->vruntime) > 0)
@@ -519,6 +501,14 @@ static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u6
 	return p;
 }
 
+/* @p runs although no policy says so; next time it is another one's turn. */
+static struct task_struct *enoki_pick_itself(struct rq *rq, struct task_struct *p)
+{
+	list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
+
+	return enoki_picked(rq, p, NSEC_PER_MSEC);
+}
+
 /* Let one policy pick. */
 static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 {
@@ -535,7 +525,7 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (curr->enoki.flags & ENOKI_P_YIELD) {
 			enoki_put_back(rq, curr);
 		} else {
-			enoki_core_stop(rq, curr);
+			enoki_core_wait(rq, curr, false);
 			prev = enoki_grant(rq, curr);
 		}
 	}
@@ -544,10 +534,8 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (prev)
 			ENOKI_CALL(es, task_preempt, &cx, prev);
 		list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
-			if (p->enoki.state != ENOKI_ORPHAN || p->enoki.es != es)
-				continue;
-			list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
-			return enoki_picked(rq, p, NSEC_PER_MSEC);
+			if (p->enoki.state == ENOKI_ORPHAN && p->enoki.es == es)
+				return enoki_pick_itself(rq, p);
 		}
 		prev = NULL;
 	}
@@ -591,8 +579,7 @@ static struct task_struct *enoki_force_pick(struct rq *rq)
 			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		enoki_count(p->enoki.es, override);
 		/* Whoever cannot be moved off this CPU is not in the others' way. */
-		list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
-		return enoki_picked(rq, p, NSEC_PER_MSEC);
+		return enoki_pick_itself(rq, p);
 	}
 
 	return NULL;
@@ -877,7 +864,7 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	if (sched_core_enabled(rq)) {
 		if (enoki_core_done(curr) && enoki_core_waits(rq))
 			resched_curr(rq);
-		/* See enoki_core_ticks(). */
+		/* See enoki_core_wait(). */
 		sched_update_tick_dependency(rq);
 	}
 

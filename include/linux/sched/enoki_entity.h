@@ -24,7 +24,7 @@ struct enoki_task;
  * @gen: generation of the last grant
  * @slice_ns: the slice of the last pick, 0 for none
  * @slice_end: run-queue clock at which that slice is over
- * @waits_since: when it was queued, or began to run, while core scheduling is in use
+ * @waits_since: when it began to wait for its turn, while core scheduling is in use
  * @weight: what was added to its policy's weight on this run queue
  * @from_cpu: where it was last queued before a migration
  * @id: number of the policy, what sched_getparam() returns

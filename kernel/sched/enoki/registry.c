@@ -492,9 +492,9 @@ void enoki_unregister(struct enoki_sched *es)
 	WRITE_ONCE(es->dying, true);
 	/* Calls without a task (balance, CPUs) end with their RCU section. */
 	synchronize_rcu();
-	enoki_timers_cancel(es);
 	/* Twice, for what was begun in the first round before @dying was seen. */
 	for (pass = 0; pass < 2; pass++) {
+		enoki_timers_cancel(es);
 		irq_work_sync(&es->defer);
 		irq_work_sync(&es->log_kick);
 		/* They may run on two CPUs at once, and only one was waited for. */

@@ -193,22 +193,17 @@ int enoki_timers_init(struct enoki_sched *es)
 }
 
 /**
- * enoki_timers_cancel - stop a policy's timers for good
- * @es: the policy, its @dying set
+ * enoki_timers_cancel - stop a policy's timers
+ * @es: the policy
  *
  * Context: may sleep.
  */
 void enoki_timers_cancel(struct enoki_sched *es)
 {
-	unsigned int pass, i;
+	unsigned int i;
 
-	/*
-	 * The first pass waits for calls of timer_fired() that began before
-	 * es->dying was set; the second one is for what they armed.
-	 */
-	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < es->ops->nr_timers; i++)
-			hrtimer_cancel(&es->timers[i].hrtimer);
+	for (i = 0; i < es->ops->nr_timers; i++)
+		hrtimer_cancel(&es->timers[i].hrtimer);
 }
 
 /**
