@@ -44,16 +44,25 @@ def overlay(top_directories: set[str]) -> list[str]:
     ]
 
 
+def reasons(failure: Failure) -> str:
+    """What git says of a patch that does not apply, without the rest."""
+    return "; ".join((re.findall(r"^error: (.*)$", str(failure), re.M) or [str(failure)])[:4])
+
+
 def apply(patch: Path, index: Path) -> None:
     """Applies one patch to the index; says what does not fit when it does not."""
     try:
         git("apply", "--cached", "--whitespace=nowarn", patch, index=index)
     except Failure as failure:
-        reasons = re.findall(r"^error: (.*)$", str(failure), re.M) or [str(failure)]
         raise Failure(
-            f"patches/{patch.name} does not apply: {'; '.join(reasons[:4])}. "
+            f"patches/{patch.name} does not apply: {reasons(failure)}. "
             "Fix it in linux/ (make linux) and run ci/refresh-patches."
         ) from None
+
+
+def apply_bug(diff: str | Path, index: Path, *options: str) -> None:
+    """Applies a diff of ci/bugs, wherever its place has gone, to the index."""
+    git("apply", "--cached", "-C1", "--whitespace=nowarn", *options, diff, index=index)
 
 
 def _mode(path: Path) -> str:
@@ -105,7 +114,7 @@ def compose(with_overlay: bool = True) -> str:
             )
         add_overlay(names, index)
         if bug := os.environ.get("ENOKI_BUG"):
-            git("apply", "--cached", "-C1", "--whitespace=nowarn", bug, index=index)
+            apply_bug(bug, index)
         return git("write-tree", index=index).decode().strip()
 
 
@@ -117,10 +126,9 @@ def misfits(tree: str, diffs: list[Path]) -> list[str]:
         git("read-tree", tree, index=index)
         for diff in diffs:
             try:
-                git("apply", "--cached", "-C1", "--check", "--whitespace=nowarn", diff, index=index)
+                apply_bug(diff, index, "--check")
             except Failure as failure:
-                reasons = re.findall(r"^error: (.*)$", str(failure), re.M) or [str(failure)]
-                found.append(f"{diff.relative_to(CHECKOUT)} does not apply: {'; '.join(reasons[:2])}")
+                found.append(f"{diff.relative_to(CHECKOUT)} does not apply: {reasons(failure)}")
     return found
 
 

@@ -44,8 +44,7 @@ def _commit_patch(patch: Path) -> None:
             git("am", "-q", "--committer-date-is-author-date", patch)
         except Failure as failure:
             git("am", "--abort")
-            reasons = re.findall(r"^error: (.*)$", str(failure), re.M)
-            raise Failure(f"patches/{patch.name} does not apply: {'; '.join(reasons[:4]) or failure}") from None
+            raise Failure(f"patches/{patch.name} does not apply: {compose.reasons(failure)}") from None
     else:
         git("apply", "--index", "--whitespace=nowarn", patch)
         run(["git", "-C", LINUX, "commit", "-q", "-m", patch.stem], env={**STAMP, **WHO})

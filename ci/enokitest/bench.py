@@ -150,10 +150,10 @@ def unused() -> Outcome:
             options=["--kernel", flavour, "--cpus", "2", "--icount", "--timeout", "600"],
         )
         values = [float(line) for line in ended.lines if re.fullmatch(r"\d+\.\d", line)]
-        measured[flavour] = [median(values[:REPEATS]), median(values[REPEATS:])] if values else []
         if ended.status or len(values) != 2 * REPEATS:
             results.failed.append(f"{flavour}: {ended.problem or f'the guest ended with status {ended.status}'}")
             return Outcome(results, str(ended.log.relative_to(CHECKOUT)))
+        measured[flavour] = [median(values[:REPEATS]), median(values[REPEATS:])]
     notes = []
     for cpus, (before, after) in enumerate(zip(measured["pristine"], measured["release"], strict=True), 1):
         notes.append(f"{cpus} CPU{'s' * (cpus > 1)}: {after / before:.4f} × pristine")

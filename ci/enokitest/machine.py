@@ -49,42 +49,10 @@ def stale_breakpoint(lines: Sequence[str]) -> bool:
     return bool(code) and code[1] != "cc"
 
 
-def boot(
-    command: Sequence[str | Path],
-    *,
-    log: str,
-    options: Sequence[str] = (),
-    show: Callable[[str], None] | None = None,
-    env: dict[str, str] | None = None,
-) -> Ended:
-    """Runs ci/vm OPTIONS -- COMMAND, its output and messages into out/log/LOG.
-
-    Once more if the emulator erred; twice is a failure.
-    """
-    ended = boot_once(command, log=log, options=options, show=show, env=env)
-    if ended.status == REPORTED and stale_breakpoint(ended.lines):
-        kept = ended.log.rename(ended.log.with_suffix(".stale.log"))
-        say(f"QEMU ran a breakpoint that was gone from memory ({kept.name}): booting once more")
-        ended = boot_once(command, log=log, options=options, show=show, env=env)
-    return ended
-
-
-def boot_once(
-    command: Sequence[str | Path],
-    *,
-    log: str,
-    options: Sequence[str] = (),
-    show: Callable[[str], None] | None = None,
-    env: dict[str, str] | None = None,
-) -> Ended:
-    """One boot."""
-    path = OUT / "log" / log
-    path.parent.mkdir(parents=True, exist_ok=True)
-    words = [f"{name}={value}" for name, value in (env or {}).items()]
-    guest = ["env", *words, *map(str, command)]
+def _run(argv: Sequence[str], path: Path, show: Callable[[str], None] | None) -> Ended:
+    """Runs ci/vm once."""
     ended = Ended(NO_STATUS, path)
     with open(path, "w", encoding="utf-8", errors="replace") as out:
-        argv = [str(CHECKOUT / "ci/vm"), *options, "--", *guest]
         print("$", *argv, file=out, flush=True)
         with subprocess.Popen(
             argv,
@@ -106,6 +74,31 @@ def boot_once(
                 machine.terminate()
                 raise
         ended.status = machine.returncode
+    return ended
+
+
+def boot(
+    command: Sequence[str | Path],
+    *,
+    log: str,
+    options: Sequence[str] = (),
+    show: Callable[[str], None] | None = None,
+    env: dict[str, str] | None = None,
+) -> Ended:
+    """Runs ci/vm OPTIONS -- COMMAND, its output and messages into out/log/LOG.
+
+    Once more if the emulator erred; twice is a failure.
+    """
+    path = OUT / "log" / log
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [f"{name}={value}" for name, value in (env or {}).items()]
+    guest = ["env", *words, *map(str, command)]
+    argv = [str(CHECKOUT / "ci/vm"), *options, "--", *guest]
+    ended = _run(argv, path, show)
+    if ended.status == REPORTED and stale_breakpoint(ended.lines):
+        kept = path.rename(path.with_suffix(".stale.log"))
+        say(f"QEMU ran a breakpoint that was gone from memory ({kept.name}): booting once more")
+        ended = _run(argv, path, show)
     return ended
 
 
