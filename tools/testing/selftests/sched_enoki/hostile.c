@@ -48,10 +48,7 @@ FIXTURE_SETUP(hostile)
 	const char *problem = enoki_begin();
 
 	ASSERT_EQ(NULL, problem) TH_LOG("%s", problem);
-	if (test_module_load("enoki_hostile", "")) {
-		ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_hostile: %s", strerror(errno));
-		SKIP(return, "test_modules/enoki_hostile.ko is not built");
-	}
+	LOAD_TEST_MODULE("enoki_hostile", "");
 	self->other = worker_start_on(-1, W_SPIN, fifo.id);
 	ASSERT_NE(NULL, self->other);
 }
@@ -412,10 +409,7 @@ TEST_ENOKI(chains_of_tokens)
 	int round, i;
 
 	for (round = 0; round < 3; round++) {
-		if (test_module_load("enoki_chain", "")) {
-			ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_chain: %s", strerror(errno));
-			SKIP(return, "test_modules/enoki_chain.ko is not built");
-		}
+		LOAD_TEST_MODULE("enoki_chain", "");
 		for (i = 0; i < 8; i++)
 			ASSERT_NE(NULL, worker_start_on(0, i % 2 ? W_NAP : W_SPIN, chain.id));
 		/* Whoever waits and is wanted back leaves a token behind. */

@@ -13,12 +13,7 @@
 
 static const struct policy clockwork = { "clockwork", "enoki_clockwork", 67 };
 
-#define LOAD(params) do {							\
-	if (test_module_load("enoki_clockwork", params)) {			\
-		ASSERT_EQ(ENOENT, errno) TH_LOG("enoki_clockwork: %s", strerror(errno)); \
-		SKIP(return, "test_modules/enoki_clockwork.ko is not built");	\
-	}									\
-} while (0)
+#define LOAD(params)	LOAD_TEST_MODULE("enoki_clockwork", params)
 
 #define UNLOAD() do {								\
 	int __i;								\

@@ -4,12 +4,6 @@
 
 use enoki::prelude::*;
 
-struct Policy {
-    queues: CpuMap<Lock<FifoQueue<u64>>>,
-    table: [u64; 4],
-    spare: Lock<Option<Lock<u64>>>,
-}
-
 trait Heuristic: Sync {
     fn score(&self, weight: usize) -> u64;
 }
@@ -31,69 +25,12 @@ impl Heuristic for Flat {
 
 static BY_KIND: [&dyn Heuristic; 2] = [&Table([1, 2, 3, 4]), &Flat];
 
-impl Scheduler for Policy {
-    const NAME: &'static str = "gate_dyn";
-    const ID: u32 = 90;
-
-    type Task = u64;
-
-    fn new(machine: &Machine) -> Result<Self> {
-        Ok(Policy {
-            queues: CpuMap::new_with(machine, |_| new_lock!(FifoQueue::new()))?,
-            table: [1, 2, 3, 4],
-            spare: new_lock!(Some(new_lock!(0)?))?,
-        })
-    }
-
-    fn init_task(&self, task: &TaskInfo) -> Result<u64> {
-        Ok(task.weight().into())
-    }
-
-    fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<u64>) {
-        log!(ctx, "task {} of {:?}", task.id().as_u64(), task.cpu());
-        ctx.lock(&self.queues[task.cpu()]).push_back(task);
-    }
-
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<u64>, flags: WakeFlags) {
-        let _ = (&self.table, &self.spare, flags);
-        let heuristic = BY_KIND.get(usize::from(task.info().is_kthread()));
-        let score = heuristic.map_or(0, |h| h.score(task.info().weight() as usize));
-        if score > 1 {
-            ctx.resched(task.cpu());
-        }
-        ctx.lock(&self.queues[task.cpu()]).push_back(task);
-    }
-
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<u64>) {
-        ctx.lock(&self.queues[task.cpu()]).push_back(task);
-    }
-
-    fn pick_next_task<'c>(
-        &self,
-        ctx: &mut Ctx<'c>,
-        prev: Option<Schedulable<u64>>,
-    ) -> Option<Runnable<'c, u64>> {
-        let cpu = ctx.cpu();
-        let mut queue = ctx.lock(&self.queues[cpu.id()]);
-        prev.into_iter().for_each(|task| queue.push_back(task));
-        cpu.claim(queue.pop_front()?).ok()
-    }
-
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, u64>) -> bool {
-        true
-    }
-
-    fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, u64>) -> Moved<'m> {
-        let cpu = ctx.cpu().id();
-        let found = ctx.lock(&self.queues[cpu]).remove(&task);
-        task.hand_over(found)
+fn wake(_policy: &Policy, ctx: &mut Ctx<'_>, task: &Schedulable<u64>) {
+    let heuristic = BY_KIND.get(usize::from(task.info().is_kthread()));
+    let score = heuristic.map_or(0, |h| h.score(task.info().weight() as usize));
+    if score > 1 {
+        ctx.resched(task.cpu());
     }
 }
 
-module_enoki_scheduler! {
-    type: Policy,
-    name: "gate_dyn",
-    authors: ["Enoki"],
-    description: "A policy to test the gate with",
-    license: "GPL",
-}
+include!("common/policy.rs");
