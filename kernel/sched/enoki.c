@@ -171,6 +171,12 @@ static void enoki_check_counts(struct rq *rq)
 static inline void enoki_check_counts(struct rq *rq) { }
 #endif
 
+/*
+ * Tasks that switch often need not tell the deadline server each time; so much of
+ * its runtime makes no difference to it, unless it is the server that runs them.
+ */
+#define ENOKI_SERVER_BATCH_NS	(100 * NSEC_PER_USEC)
+
 static void update_curr_enoki(struct rq *rq)
 {
 	struct sched_enoki_entity *ent = &rq->donor->enoki;
@@ -181,7 +187,11 @@ static void update_curr_enoki(struct rq *rq)
 	if (unlikely(delta <= 0))
 		return;
 
-	dl_server_update(&rq->enoki_server, delta);
+	erq->server_ns += delta;
+	if (erq->server_ns >= ENOKI_SERVER_BATCH_NS || rq->dl_server == &rq->enoki_server) {
+		dl_server_update(&rq->enoki_server, erq->server_ns);
+		erq->server_ns = 0;
+	}
 
 	erq->ran_ns += delta;
 	/* Only where policies share a CPU does it matter who used how much. */
