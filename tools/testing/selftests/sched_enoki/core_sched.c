@@ -74,18 +74,44 @@ static double together(struct worker *a, struct worker *b)
 	return 100.0 * (cpu_time(a->pid) + cpu_time(b->pid) - before) / (now_ns() - began);
 }
 
-/* What @w gets of the time that it and @beside get, over a second. */
-static double share_of(struct worker *w, struct worker *beside)
+/* What @w gets of the time that it and @beside get, over so much of it. */
+static double share_over(uint64_t ns, struct worker *w, struct worker *beside)
 {
 	uint64_t its = cpu_time(w->pid), others = cpu_time(beside->pid);
 
-	if (!AWAIT(cpu_time(w->pid) - its + cpu_time(beside->pid) - others > NSEC_PER_SEC))
+	if (!AWAIT(cpu_time(w->pid) - its + cpu_time(beside->pid) - others > ns))
 		return -1;
 	its = cpu_time(w->pid) - its;
 	others = cpu_time(beside->pid) - others;
 	fprintf(stderr, "# %.1f %% and %.1f %% of the time of both\n",
 		100.0 * its / (its + others), 100.0 * others / (its + others));
 	return (double)its / (its + others);
+}
+
+static double share_of(struct worker *w, struct worker *beside)
+{
+	return share_over(NSEC_PER_SEC, w, beside);
+}
+
+/* Does the tick of a CPU stop that runs @w alone? */
+static bool tick_stops(int cpu, struct worker *w)
+{
+	long long before;
+	uint64_t began;
+
+	return AWAIT(({
+		before = timer_interrupts(cpu);
+		began = cpu_time(w->pid);
+		AWAIT(cpu_time(w->pid) - began > 100 * NSEC_PER_MSEC) &&
+		timer_interrupts(cpu) - before < 10;
+	}));
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
 }
 
 /* Without cookies both run at once; with two different ones they take turns. */
@@ -123,10 +149,10 @@ TEST_EACH(two_cookies)
  */
 TEST_EACH(two_cookies_and_no_tick)
 {
-	int cpu, other = -1;
+	int cpu, other = -1, away = 0;
 	struct worker *a, *b;
-	long long before;
-	double share;
+	double share[7];
+	size_t i;
 
 	NEED_SMT();
 	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -138,6 +164,10 @@ TEST_EACH(two_cookies_and_no_tick)
 	}
 	if (other < 0)
 		SKIP(return, "no nohz_full CPU with a sibling");
+	while (away == cpu || away == other)
+		away++;
+	/* Where the test runs, its own waiting and waking does what a tick does. */
+	ASSERT_EQ(0, pin(0, away));
 	a = worker_start_on(cpu, W_SPIN, self->p->id);
 	ASSERT_NE(NULL, a);
 	ASSERT_EQ(0, cookie(a));
@@ -145,13 +175,19 @@ TEST_EACH(two_cookies_and_no_tick)
 	b = worker_start_on(other, W_SPIN, 0);
 	ASSERT_NE(NULL, b);
 	ASSERT_EQ(0, cookie(b));
-	ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
-	EXPECT_TRUE(worker_lives(b));
-	before = timer_interrupts(cpu);
-	share = share_of(b, a);
-	fprintf(stderr, "# %lld timer interrupts meanwhile\n", timer_interrupts(cpu) - before);
-	EXPECT_LT(0.3, share);
-	EXPECT_GT(0.7, share);
+	/*
+	 * If anything else wakes the tick, it stays for as long as one waits. So it
+	 * is the beginning that counts, and not each one of them.
+	 */
+	for (i = 0; i < ARRAY_SIZE(share); i++) {
+		ASSERT_TRUE(tick_stops(cpu, a));
+		ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
+		share[i] = share_over(200 * NSEC_PER_MSEC, b, a);
+		ASSERT_EQ(0, enoki_detach(b->pid));
+	}
+	qsort(share, ARRAY_SIZE(share), sizeof(share[0]), by_value);
+	EXPECT_LT(0.3, share[ARRAY_SIZE(share) / 2]);
+	EXPECT_GT(0.7, share[ARRAY_SIZE(share) / 2]);
 }
 
 /*
