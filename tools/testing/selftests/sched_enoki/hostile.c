@@ -105,13 +105,13 @@ static void stir(void)
 	}
 }
 
-/* Some on each CPU. */
+/* Several on each of a few CPUs: where one is alone there is little to choose. */
 static void spread(void)
 {
-	int i;
+	int i, cpus = nr_cpus_online() < 3 ? nr_cpus_online() : 3;
 
 	for (i = 1; i < nr_workers(); i++)
-		pin(nth_worker(i)->pid, nth_cpu_online(i % nr_cpus_online()));
+		pin(nth_worker(i)->pid, nth_cpu_online(i % cpus));
 }
 
 static void calm(void)
