@@ -64,7 +64,8 @@ EXPORT_SYMBOL_GPL(enoki_cpu_active);
  */
 bool enoki_cpu_idle(s32 cpu)
 {
-	return enoki_cpu_active(cpu) && idle_cpu(cpu);
+	/* A hint: it may change as soon as the policy has it. */
+	return enoki_cpu_active(cpu) && data_race(idle_cpu(cpu));
 }
 EXPORT_SYMBOL_GPL(enoki_cpu_idle);
 
