@@ -1,7 +1,8 @@
 """ci/bugs: puts the bugs of ci/enokitest/bugs in, one at a time, and sees the tests fail.
 
 A test that passes on a broken kernel tests nothing. Each diff there goes on top of the composed
-tree; its first lines say what is wrong with it, which selftest must notice, and on how many CPUs.
+tree; its first lines say what is wrong with it, which selftest must notice, on how many CPUs and,
+if not the debug one, on which kernel.
 """
 
 import argparse
@@ -27,15 +28,16 @@ class Bug:
     what: str
     test: str
     cpus: int
+    kernel: str
 
 
 def read(path: Path) -> Bug:
     """Reads the head of a diff."""
     head = path.read_text().partition("\ndiff --git ")[0]
-    fields = dict(re.findall(r"^(Test|CPUs): (\S+)$", head, re.M))
-    if set(fields) != {"Test", "CPUs"}:
+    fields = dict(re.findall(r"^(Test|CPUs|Kernel): (\S+)$", head, re.M))
+    if not {"Test", "CPUs"} <= set(fields):
         raise Failure(f"{path.relative_to(CHECKOUT)} does not say Test: and CPUs: before its diff")
-    return Bug(path, head.splitlines()[0], fields["Test"], int(fields["CPUs"]))
+    return Bug(path, head.splitlines()[0], fields["Test"], int(fields["CPUs"]), fields.get("Kernel", "debug"))
 
 
 def seen(bug: Bug) -> Outcome:
@@ -43,9 +45,9 @@ def seen(bug: Bug) -> Outcome:
     os.environ["ENOKI_BUG"] = str(bug.path)
     try:
         if bug.test in levels.SHAPED:
-            outcome = levels.shaped("debug", (bug.test,), label=f"bug-{bug.path.stem}")
+            outcome = levels.shaped(bug.kernel, (bug.test,), label=f"bug-{bug.path.stem}")
         else:
-            outcome = levels.selftests("debug", bug.cpus, [bug.test], label=f"bug-{bug.path.stem}")
+            outcome = levels.selftests(bug.kernel, bug.cpus, [bug.test], label=f"bug-{bug.path.stem}")
     finally:
         del os.environ["ENOKI_BUG"]
     failed = outcome.results.failed
@@ -58,7 +60,7 @@ def main() -> int:
     """The command line of ci/bugs."""
     parser = argparse.ArgumentParser(
         prog="ci/bugs",
-        description="Builds the debug kernel with each known bug put in and sees the selftests fail.",
+        description="Builds the kernel with each known bug put in and sees the selftests fail.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="only the bugs whose file name begins so")
     args = parser.parse_args()

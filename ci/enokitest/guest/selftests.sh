@@ -4,6 +4,8 @@
 set -uo pipefail
 dir=$1
 shift
+here=$(dirname "${BASH_SOURCE[0]}")
+[ ! -e /sys/kernel/debug/kcsan ] || "$here/kcsan.sh" on
 for name in "$@"; do
 	echo "enoki selftest: $name" >/dev/kmsg
 	echo "# enoki-begin $name"
@@ -14,4 +16,4 @@ for name in "$@"; do
 	pkill -KILL -s $! || true
 	echo "# enoki-end $name $status"
 done
-exit 0
+[ ! -e /sys/kernel/debug/kcsan ] || "$here/kcsan.sh" check
