@@ -63,7 +63,6 @@ FIXTURE_TEARDOWN(each_policy)
 }
 #endif
 
-/* Shorthands: the harness's default limit is too short for an emulated machine. */
 /* A policy of test_modules/, in a test or a setup, which is skipped where it is not built. */
 #define LOAD_TEST_MODULE(module, params) do {					\
 	if (test_module_load(module, params)) {					\
@@ -72,6 +71,7 @@ FIXTURE_TEARDOWN(each_policy)
 	}									\
 } while (0)
 
+/* Shorthands: the harness's default limit is too short for an emulated machine. */
 #define TEST_ENOKI(name)	TEST_F_TIMEOUT(enoki, name, TEST_SECONDS)
 #define TEST_EACH(name)		TEST_F_TIMEOUT(each_policy, name, TEST_SECONDS)
 
