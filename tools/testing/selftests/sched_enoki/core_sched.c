@@ -64,6 +64,19 @@ static int cookie(struct worker *w)
 	return prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, w->pid, SCOPE_THREAD, 0);
 }
 
+/*
+ * The test is real-time and looks from time to time. On the core it looks at, it
+ * would take its tasks' time, and its waiting and waking would do what a tick does.
+ */
+static int stay_away(int cpu)
+{
+	int other = sibling_of(cpu), away = 0;
+
+	while (away == cpu || away == other)
+		away++;
+	return pin(0, away);
+}
+
 /* CPU time of both over the time that passed, in percent of one CPU. */
 static double together(struct worker *a, struct worker *b)
 {
@@ -149,7 +162,7 @@ TEST_EACH(two_cookies)
  */
 TEST_EACH(two_cookies_and_no_tick)
 {
-	int cpu, other = -1, away = 0;
+	int cpu, other = -1;
 	struct worker *a, *b;
 	double share[7];
 	size_t i;
@@ -164,10 +177,8 @@ TEST_EACH(two_cookies_and_no_tick)
 	}
 	if (other < 0)
 		SKIP(return, "no nohz_full CPU with a sibling");
-	while (away == cpu || away == other)
-		away++;
-	/* Where the test runs, its own waiting and waking does what a tick does. */
-	ASSERT_EQ(0, pin(0, away));
+	if (stay_away(cpu))
+		SKIP(return, "needs a second core");
 	a = worker_start_on(cpu, W_SPIN, self->p->id);
 	ASSERT_NE(NULL, a);
 	ASSERT_EQ(0, cookie(a));
@@ -183,6 +194,7 @@ TEST_EACH(two_cookies_and_no_tick)
 		ASSERT_TRUE(tick_stops(cpu, a));
 		ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
 		share[i] = share_over(200 * NSEC_PER_MSEC, b, a);
+		EXPECT_TRUE(worker_lives(b));
 		ASSERT_EQ(0, enoki_detach(b->pid));
 	}
 	qsort(share, ARRAY_SIZE(share), sizeof(share[0]), by_value);
@@ -200,6 +212,8 @@ TEST_EACH(two_cookies_and_a_third)
 	double share;
 
 	NEED_SMT();
+	if (stay_away(0))
+		SKIP(return, "needs a second core");
 	/* Those that are started from now on have it, too. */
 	ASSERT_EQ(0, prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, SCOPE_THREAD, 0));
 	a = worker_start_on(0, W_SPIN, self->p->id);
@@ -211,9 +225,8 @@ TEST_EACH(two_cookies_and_a_third)
 	ASSERT_EQ(0, cookie(b));
 	ASSERT_EQ(0, enoki_attach(b->pid, self->p->id));
 	EXPECT_TRUE(worker_lives(b));
-	/* While the test itself runs, which is in real-time, a may run and b may not. */
 	share = share_of(b, a);
-	EXPECT_LT(0.2, share);
+	EXPECT_LT(0.3, share);
 	EXPECT_GT(0.7, share);
 	EXPECT_TRUE(worker_lives(third));
 }
