@@ -129,8 +129,15 @@ def _steps(ended: machine.Ended, wanted: list[str]) -> Outcome:
     return Outcome(results, note)
 
 
-def selftests(flavour: str, cpus: int, names: list[str], label: str = "", options: tuple[str, ...] = ()) -> Outcome:
-    """Selftests in one boot."""
+def selftests(
+    flavour: str,
+    cpus: int,
+    names: list[str],
+    label: str = "",
+    options: tuple[str, ...] = (),
+    until: re.Pattern[str] | None = None,
+) -> Outcome:
+    """Selftests in one boot, all of them or until a line of their output matches."""
     kernel = kernels.build(flavour)
     env = {"SCX_SIMPLE": str(prepare.scx_simple(kernel)), "TEST_MODULES": str(kernel / "test_modules"), "SEED": os.environ.get("SEED") or str(time.time_ns())}
     programs = prepare.selftests(kernel)
@@ -140,18 +147,21 @@ def selftests(flavour: str, cpus: int, names: list[str], label: str = "", option
         options=[
             "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(VM_SECONDS), *options,
         ],  # fmt: skip
+        until=until,
         env=env,
     )
     return _steps(ended, names)
 
 
-def shaped(flavour: str, names: tuple[str, ...] = SHAPED, label: str = "shaped") -> Outcome:
+def shaped(
+    flavour: str, names: tuple[str, ...] = SHAPED, label: str = "shaped", until: re.Pattern[str] | None = None
+) -> Outcome:
     """The programs that want SMT and CPUs set apart, in a machine that has both."""
     options = ["--qemu=-smp", "--qemu=threads=2,cores=2,sockets=1"]
     options += ["--append", "isolcpus=2", "--append", "nohz_full=3"]
     # A CPU that core scheduling keeps idle while ksoftirqd waits there for its turn says this.
     options += ["--allow", "NOHZ tick-stop error: local softirq work is pending"]
-    return selftests(flavour, 4, list(names), label, tuple(options))
+    return selftests(flavour, 4, list(names), label, tuple(options), until)
 
 
 def kunit(flavour: str) -> Outcome:

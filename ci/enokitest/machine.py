@@ -31,7 +31,9 @@ class Ended:
         problem = words.get(self.status, "")
         # Mostly the first report is the cause and the others are its effects.
         reports = re.findall(r"the kernel reports: (?:\[ *[\d.]+\] )?(.*)", "\n".join(self.lines))
-        return f"{problem}: {reports[0][:150]}" if problem and reports else problem
+        if not reports or not self.status:
+            return problem
+        return f"{problem or words[REPORTED]}: {reports[0][:150]}"
 
 
 def stale_breakpoint(lines: Sequence[str]) -> bool:
@@ -49,7 +51,9 @@ def stale_breakpoint(lines: Sequence[str]) -> bool:
     return bool(code) and code[1] != "cc"
 
 
-def _run(argv: Sequence[str], path: Path, show: Callable[[str], None] | None) -> Ended:
+def _run(
+    argv: Sequence[str], path: Path, show: Callable[[str], None] | None, until: re.Pattern[str] | None
+) -> Ended:
     """Runs ci/vm once."""
     ended = Ended(NO_STATUS, path)
     with open(path, "w", encoding="utf-8", errors="replace") as out:
@@ -70,6 +74,9 @@ def _run(argv: Sequence[str], path: Path, show: Callable[[str], None] | None) ->
                     ended.lines.append(line.rstrip("\r\n"))
                     if show:
                         show(ended.lines[-1])
+                    if until and until.search(line):
+                        machine.terminate()
+                        until = None
             except BaseException:
                 machine.terminate()
                 raise
@@ -83,22 +90,23 @@ def boot(
     log: str,
     options: Sequence[str] = (),
     show: Callable[[str], None] | None = None,
+    until: re.Pattern[str] | None = None,
     env: dict[str, str] | None = None,
 ) -> Ended:
     """Runs ci/vm OPTIONS -- COMMAND, its output and messages into out/log/LOG.
 
-    Once more if the emulator erred; twice is a failure.
+    To its end, or until a line matches. Once more if the emulator erred; twice is a failure.
     """
     path = OUT / "log" / log
     path.parent.mkdir(parents=True, exist_ok=True)
     words = [f"{name}={value}" for name, value in (env or {}).items()]
     guest = ["env", *words, *map(str, command)]
     argv = [str(CHECKOUT / "ci/vm"), *options, "--", *guest]
-    ended = _run(argv, path, show)
+    ended = _run(argv, path, show, until)
     if ended.status == REPORTED and stale_breakpoint(ended.lines):
         kept = path.rename(path.with_suffix(".stale.log"))
         say(f"QEMU ran a breakpoint that was gone from memory ({kept.name}): booting once more")
-        ended = _run(argv, path, show)
+        ended = _run(argv, path, show, until)
     return ended
 
 
