@@ -88,6 +88,39 @@ TEST_EACH(as_they_end)
 	}
 }
 
+/* A CPU whose ordinary task goes to sleep takes an attached one that waits elsewhere. */
+TEST_EACH(after_an_ordinary_task)
+{
+	struct worker *ordinary, *a, *b;
+	int late = 0, i;
+
+	NEED_CPUS(2);
+	/* Whenever a real-time task, such as this one, sleeps, its CPU looks for work. */
+	ASSERT_EQ(0, pin(0, nth_cpu_online(0)));
+	ordinary = worker_start_on(nth_cpu_online(1), W_SLEEP, 0);
+	a = worker_start_on(nth_cpu_online(0), W_SPIN, self->p->id);
+	b = worker_start_on(nth_cpu_online(0), W_SPIN, self->p->id);
+	ASSERT_TRUE(ordinary && a && b);
+	for (i = 0; i < 10; i++) {
+		uint64_t began;
+
+		worker_set(ordinary, W_SPIN);
+		ASSERT_TRUE(worker_lives(ordinary));
+		ASSERT_EQ(0, unpin(a->pid));
+		ASSERT_EQ(0, unpin(b->pid));
+		worker_set(ordinary, W_SLEEP);
+		began = now_ns();
+		ASSERT_TRUE(AWAIT(cpu_of(a->pid) != cpu_of(b->pid)));
+		if (now_ns() - began > 500 * NSEC_PER_MSEC)
+			late++;
+		ASSERT_EQ(0, pin(a->pid, nth_cpu_online(0)));
+		ASSERT_EQ(0, pin(b->pid, nth_cpu_online(0)));
+	}
+	/* A CPU that does not look is made to every 4 s, by the kernel's own watchdog. */
+	EXPECT_GE(2, late);
+	unpin(0);
+}
+
 /* Tasks that may not go there stay where they are. */
 TEST_EACH(pinned_stay)
 {
