@@ -203,6 +203,7 @@ static int total_bw(long *bw, int max)
 TEST_EACH(bandwidth)
 {
 	long before[CPU_SETSIZE], with[CPU_SETSIZE], after[CPU_SETSIZE];
+	const struct policy *other = self->p == &fifo ? &wfq : &fifo;
 	int cpus, round, i;
 
 	cpus = total_bw(before, CPU_SETSIZE);
@@ -223,9 +224,17 @@ TEST_EACH(bandwidth)
 		for (i = 0; i < cpus; i++)
 			EXPECT_EQ(before[i], after[i]);
 	}
-	/* And with the policy gone altogether. */
+	/* It is booked with the first policy, not with its tasks, and until the last one goes. */
 	ASSERT_TRUE(policy_unload(self->p));
+	ASSERT_EQ(cpus, total_bw(after, CPU_SETSIZE));
+	for (i = 0; i < cpus; i++)
+		EXPECT_EQ(before[i], after[i]);
+	ASSERT_TRUE(policy_unload(other));
+	ASSERT_EQ(cpus, total_bw(after, CPU_SETSIZE));
+	for (i = 0; i < cpus; i++)
+		EXPECT_LT(after[i], before[i]);
 	ASSERT_EQ(0, module_load(self->p->module));
+	ASSERT_EQ(0, module_load(other->module));
 	ASSERT_EQ(cpus, total_bw(after, CPU_SETSIZE));
 	for (i = 0; i < cpus; i++)
 		EXPECT_EQ(before[i], after[i]);
