@@ -61,6 +61,8 @@ FLAVOURS = {
 def fragments(name: str, flavour: Flavour) -> list[Path]:
     """The configuration files of a flavour, the later ones winning."""
     files = [CHECKOUT / "ci/configs/base.config", CHECKOUT / "Kconfig.fragment"]
+    if "debug" in flavour.configs:
+        files.append(CHECKOUT / TESTS / "config")  # what the selftests say that they need
     files += [CHECKOUT / f"ci/configs/{config}.config" for config in flavour.configs]
     for path in files:
         if not path.exists():
