@@ -69,6 +69,18 @@ TEST_EACH(departure)
 	EXPECT_EQ(died, COUNT(task_dead));
 }
 
+/*
+ * Does it sleep for its policy, too? Until it is off the run queue a wake-up calls
+ * it back, and the policy hears of neither.
+ */
+static bool worker_blocked(struct worker *w)
+{
+	char state[32];
+
+	return worker_asleep(w) && proc_sched(w->pid, "enoki.state", state, sizeof(state)) &&
+	       !strcmp(state, "blocked");
+}
+
 /* Sleeps and wake-ups on one CPU, told by a task on the same or another CPU. */
 static void steps(struct __test_metadata *_metadata, const struct policy *p,
 		  int cpu_waker, int cpu_sleeper)
@@ -79,13 +91,13 @@ static void steps(struct __test_metadata *_metadata, const struct policy *p,
 
 	ASSERT_NE(NULL, w);
 	ASSERT_EQ(0, pin(0, cpu_waker));
-	ASSERT_TRUE(AWAIT(worker_asleep(w)));
+	ASSERT_TRUE(AWAIT(worker_blocked(w)));
 	woken = policy_event(p, "task_wakeup");
 	blocked = policy_event(p, "task_blocked");
 	for (i = 0; i < 50; i++) {
 		turns = worker_turns(w);
 		worker_set(w, W_STEP);
-		ASSERT_TRUE(AWAIT((long long)worker_turns(w) > turns && worker_asleep(w)));
+		ASSERT_TRUE(AWAIT((long long)worker_turns(w) > turns && worker_blocked(w)));
 		EXPECT_EQ(cpu_sleeper, cpu_of(w->pid));
 	}
 	EXPECT_LE(woken + 50, policy_event(p, "task_wakeup"));
