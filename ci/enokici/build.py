@@ -229,12 +229,17 @@ def build(name: str, tree: str | None = None) -> Path:
             if not (target / "release").exists():
                 build_now(name, flavour, tree, wanted, target, log)
     (target / "used").touch()
-    link = OUT / "kernel" / name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    fresh = link.with_name(f".{name}.{os.getpid()}")
-    fresh.symlink_to(target)
-    fresh.rename(link)
+    point(OUT / "kernel" / name, target)
     return target
+
+
+def point(link: Path, target: Path) -> None:
+    """Makes a link to the target, whoever else does so at the same time: tests run in threads, too."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=link.parent) as directory:
+        fresh = Path(directory) / "link"
+        fresh.symlink_to(target)
+        fresh.rename(link)
 
 
 def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, target: Path, log: Path) -> None:
