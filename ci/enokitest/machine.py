@@ -51,6 +51,15 @@ def stale_breakpoint(lines: Sequence[str]) -> bool:
     return bool(code) and code[1] != "cc"
 
 
+def stalled_at_boot(lines: Sequence[str]) -> bool:
+    """Did the emulator lose a timer interrupt, so that a CPU slept before anything was run?
+
+    Then the first words are the kernel's on a stall, and there is nothing of the guest's command
+    before them.
+    """
+    return bool(lines) and "the kernel reports:" in lines[0] and "detected stalls on CPUs" in lines[0]
+
+
 def _run(
     argv: Sequence[str], path: Path, show: Callable[[str], None] | None, until: re.Pattern[str] | None
 ) -> Ended:
@@ -74,7 +83,9 @@ def _run(
                     ended.lines.append(line.rstrip("\r\n"))
                     if show:
                         show(ended.lines[-1])
-                    if until and until.search(line):
+                    if (until and until.search(line)) or (
+                        len(ended.lines) == 1 and stalled_at_boot(ended.lines)
+                    ):
                         machine.terminate()
                         until = None
             except BaseException:
@@ -103,9 +114,14 @@ def boot(
     guest = ["env", *words, *map(str, command)]
     argv = [str(CHECKOUT / "ci/vm"), *options, "--", *guest]
     ended = _run(argv, path, show, until)
+    erred = ""
     if ended.status == REPORTED and stale_breakpoint(ended.lines):
+        erred = "ran a breakpoint that was gone from memory"
+    elif stalled_at_boot(ended.lines):
+        erred = "lost a timer interrupt while the kernel came up"
+    if erred:
         kept = path.rename(path.with_suffix(".stale.log"))
-        say(f"QEMU ran a breakpoint that was gone from memory ({kept.name}): booting once more")
+        say(f"QEMU {erred} ({kept.name}): booting once more")
         ended = _run(argv, path, show, until)
     return ended
 

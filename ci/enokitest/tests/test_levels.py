@@ -63,6 +63,14 @@ class Steps(unittest.TestCase):
         self.assertFalse(machine.stale_breakpoint([first.replace("Oops: int3", "BUG: NULL"), gone]))
         self.assertFalse(machine.stale_breakpoint([first.replace("Oops: int3", "BUG: NULL"), first, gone]))
 
+    def test_stalled_at_boot(self) -> None:
+        stall = "enoki: the kernel reports: [   40.813043] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"
+        self.assertTrue(machine.stalled_at_boot([stall]))
+        self.assertTrue(machine.stalled_at_boot([stall, "# enoki-begin a"]))
+        self.assertFalse(machine.stalled_at_boot(["# enoki-begin a", stall]))
+        self.assertFalse(machine.stalled_at_boot([stall.replace("rcu:", "x").replace("stalls", "hangs")]))
+        self.assertFalse(machine.stalled_at_boot([]))
+
     def test_time_out_of_one(self) -> None:
         got = levels._steps(self.ended("# enoki-begin a\n1..1\nok 1 x\n# enoki-end a 124\n"), ["a"])
         self.assertEqual(got.results.failed, ["a exit status 124 (time-out)"])
