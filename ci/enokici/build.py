@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import kconfig, pristine, toolchain
-from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, locked, main_wrapper, run, say
+from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, locked, main_wrapper, point, run, say
 from .compose import compose, export
 
 RECIPE = "2"  # raise it when this file starts to make something different of the same input
@@ -231,15 +231,6 @@ def build(name: str, tree: str | None = None) -> Path:
     (target / "used").touch()
     point(OUT / "kernel" / name, target)
     return target
-
-
-def point(link: Path, target: Path) -> None:
-    """Makes a link to the target, whoever else does so at the same time: tests run in threads, too."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=link.parent) as directory:
-        fresh = Path(directory) / "link"
-        fresh.symlink_to(target)
-        fresh.rename(link)
 
 
 def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, target: Path, log: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -69,6 +70,15 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
             say(f"waiting for another run: {waiting_for}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def point(link: Path, target: Path) -> None:
+    """Makes a link to the target, whoever else does so at the same time: tests run in threads, too."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=link.parent) as directory:
+        fresh = Path(directory) / "link"
+        fresh.symlink_to(target)
+        fresh.rename(link)
 
 
 def main_wrapper(main: Callable[[], int]) -> NoReturn:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from . import accel, monitor
-from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, main_wrapper, say
+from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, main_wrapper, point, say
 from .console import Scanner
 
 REPORTED = 122  # the kernel complained
@@ -197,9 +197,7 @@ class Vm:
         finally:
             for path in (script, *(Path(f"{self.base}.{end}") for end in ("status", "begun")), self.socket):
                 path.unlink(missing_ok=True)
-            last = OUT / "log/vm-last.log"
-            last.unlink(missing_ok=True)
-            last.symlink_to(self.log.name)
+            point(OUT / "log/vm-last.log", Path(self.log.name))
 
     def _watch(self, guest: "subprocess.Popen[bytes]") -> bool:
         assert guest.stdout is not None and guest.stderr is not None

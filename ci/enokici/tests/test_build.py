@@ -1,9 +1,6 @@
 """A failed build shows the compiler's words, not the end of make's."""
 
-import tempfile
-import threading
 import unittest
-from pathlib import Path
 
 from enokici import build
 
@@ -26,26 +23,6 @@ class BuildTest(unittest.TestCase):
         shown = "\n".join(build.error_lines(LOG))
         self.assertIn("'y' undeclared", shown)
         self.assertIn("In function 'x'", shown)
-
-    def test_many_make_the_same_link(self) -> None:
-        """Groups of tests that run beside each other want the same kernel."""
-        with tempfile.TemporaryDirectory() as directory:
-            link, failed = Path(directory) / "kernel/release", []
-
-            def again() -> None:
-                try:
-                    for _ in range(200):
-                        build.point(link, Path(directory))
-                except OSError as err:
-                    failed.append(err)
-
-            threads = [threading.Thread(target=again) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            self.assertEqual(failed, [])
-            self.assertEqual(link.readlink(), Path(directory))
 
     def test_every_flavour_has_its_configurations(self) -> None:
         """No flavour names a file that is not there."""
