@@ -49,10 +49,10 @@ def seen(bug: Bug) -> Outcome:
     os.environ["ENOKI_BUG"] = str(bug.path)
     try:
         if bug.test in levels.SHAPED:
-            outcome = levels.shaped(bug.kernel, (bug.test,), f"bug-{bug.path.stem}", FAILURE)
+            outcome = levels.shaped(bug.kernel, (bug.test,), f"bug-{bug.path.stem}", FAILURE, LIMIT)
         else:
             outcome = levels.selftests(
-                bug.kernel, bug.cpus, [bug.test], f"bug-{bug.path.stem}", until=FAILURE
+                bug.kernel, bug.cpus, [bug.test], f"bug-{bug.path.stem}", until=FAILURE, seconds=LIMIT
             )
     finally:
         del os.environ["ENOKI_BUG"]
@@ -72,7 +72,6 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="only the bugs whose file name begins so")
     args = parser.parse_args()
-    levels.VM_SECONDS = LIMIT
     suite = Suite()
     for path in sorted(BUGS.glob("*.diff")):
         if not args.names or path.stem.startswith(tuple(args.names)):

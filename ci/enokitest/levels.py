@@ -136,6 +136,7 @@ def selftests(
     label: str = "",
     options: tuple[str, ...] = (),
     until: re.Pattern[str] | None = None,
+    seconds: int = VM_SECONDS,
 ) -> Outcome:
     """Selftests in one boot, all of them or until a line of their output matches."""
     kernel = kernels.build(flavour)
@@ -145,7 +146,7 @@ def selftests(
         [machine.GUEST / "selftests.sh", programs, *names],
         log=f"selftests-{flavour}-{label or cpus}.log",
         options=[
-            "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(VM_SECONDS), *options,
+            "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(seconds), *options,
         ],  # fmt: skip
         until=until,
         env=env,
@@ -154,14 +155,18 @@ def selftests(
 
 
 def shaped(
-    flavour: str, names: tuple[str, ...] = SHAPED, label: str = "shaped", until: re.Pattern[str] | None = None
+    flavour: str,
+    names: tuple[str, ...] = SHAPED,
+    label: str = "shaped",
+    until: re.Pattern[str] | None = None,
+    seconds: int = VM_SECONDS,
 ) -> Outcome:
     """The programs that want SMT and CPUs set apart, in a machine that has both."""
     options = ["--qemu=-smp", "--qemu=threads=2,cores=2,sockets=1"]
     options += ["--append", "isolcpus=2", "--append", "nohz_full=3"]
     # A CPU that core scheduling keeps idle while ksoftirqd waits there for its turn says this.
     options += ["--allow", "NOHZ tick-stop error: local softirq work is pending"]
-    return selftests(flavour, 4, list(names), label, tuple(options), until)
+    return selftests(flavour, 4, list(names), label, tuple(options), until, seconds)
 
 
 def kunit(flavour: str) -> Outcome:
