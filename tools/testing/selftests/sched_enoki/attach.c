@@ -26,11 +26,6 @@
 #define ENOKI_EACH_POLICY
 #include "fixture.h"
 
-static const struct policy *other(const struct policy *p)
-{
-	return p == &fifo ? &wfq : &fifo;
-}
-
 static int prio_of(pid_t pid)
 {
 	struct sched_param param = { .sched_priority = -1 };
@@ -288,7 +283,7 @@ TEST_EACH(again)
 TEST_EACH(setparam_moves)
 {
 	static const enum worker_mode modes[] = { W_SPIN, W_SLEEP };
-	const struct policy *to = other(self->p);
+	const struct policy *to = other_policy(self->p);
 	struct sched_param param = { .sched_priority = to->id };
 	size_t i;
 

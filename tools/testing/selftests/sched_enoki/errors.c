@@ -147,7 +147,7 @@ TEST_EACH(not_capable)
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		struct sched_param param = {
-			.sched_priority = self->p == &fifo ? wfq.id : fifo.id,
+			.sched_priority = other_policy(self->p)->id,
 		};
 
 		if (enoki_attach(0, self->p->id))
@@ -354,7 +354,7 @@ TEST_EACH(no_memory_to_attach)
 /* So does moving to another policy: the task stays with the one it has. */
 TEST_EACH(no_memory_to_move)
 {
-	const struct policy *to = self->p == &fifo ? &wfq : &fifo;
+	const struct policy *to = other_policy(self->p);
 	struct worker *w = worker_start_on(-1, W_SPIN, self->p->id);
 	bool reached = true;
 	int n;

@@ -201,7 +201,7 @@ TEST_EACH(killed)
 		if (i % 3 == 1)
 			EXPECT_EQ(0, enoki_detach(pid));
 		if (i % 3 == 2)
-			EXPECT_EQ(0, enoki_attach(pid, (self->p == &fifo ? &wfq : &fifo)->id));
+			EXPECT_EQ(0, enoki_attach(pid, other_policy(self->p)->id));
 		ASSERT_EQ(0, kill(-pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status));

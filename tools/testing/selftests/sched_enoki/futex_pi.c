@@ -102,7 +102,7 @@ enum meanwhile { NOTHING, NAPS, DETACHED, MOVED, ATTACHED, AFFINITY };
 static void boost(struct __test_metadata *_metadata, const struct policy *p,
 		  enum meanwhile what)
 {
-	const struct policy *to = p == &fifo ? &wfq : &fifo;
+	const struct policy *to = other_policy(p);
 	int cpu = nth_cpu_online(0), status, tasks = 1;
 	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -40,7 +40,7 @@ TEST_EACH(loop)
 /* The other policy and its tasks notice nothing. */
 TEST_EACH(beside_the_other)
 {
-	const struct policy *to = self->p == &fifo ? &wfq : &fifo;
+	const struct policy *to = other_policy(self->p);
 	int i, k;
 
 	for (i = 0; i < nr_cpus_online() + 2; i++)

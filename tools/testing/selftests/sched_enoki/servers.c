@@ -203,7 +203,7 @@ static int total_bw(long *bw, int max)
 TEST_EACH(bandwidth)
 {
 	long before[CPU_SETSIZE], with[CPU_SETSIZE], after[CPU_SETSIZE];
-	const struct policy *other = self->p == &fifo ? &wfq : &fifo;
+	const struct policy *other = other_policy(self->p);
 	int cpus, round, i;
 
 	cpus = total_bw(before, CPU_SETSIZE);

@@ -26,6 +26,11 @@
 const struct policy fifo = { .name = "fifo", .module = "enoki_fifo", .id = 1 };
 const struct policy wfq = { .name = "wfq", .module = "enoki_wfq", .id = 2 };
 
+const struct policy *other_policy(const struct policy *p)
+{
+	return p == &fifo ? &wfq : &fifo;
+}
+
 static const struct policy *const policies[] = { &fifo, &wfq };
 
 /*
