@@ -22,6 +22,7 @@ from .evidence import PROGRAMS, SYSFS, Policy, class_of, descendants, last_error
 MODULES = ("enoki_fifo", "enoki_wfq")
 ENOKI = 8
 PHASE = 60.0
+OVERDUE = 300.0  # a load ends by itself long before
 NEVER = ("cpu", "state", "lost")  # refusals that no correct policy earns
 
 LOADS = (
@@ -30,7 +31,8 @@ LOADS = (
     ["stress-ng", "--fork", "2", "--fork-ops", "150"],
     ["stress-ng", "--futex", "2", "--futex-ops", "500"],
     ["stress-ng", "--pipe", "2", "--pipe-ops", "3000"],
-    ["stress-ng", "--yield", "2", "--yield-ops", "3000"],
+    # By time: its parents wait for ever for a count that their children, done, do not reach.
+    ["stress-ng", "--yield", "2", "--timeout", "5"],
     ["stress-ng", "--affinity", "2", "--affinity-ops", "300"],
     ["stress-ng", "--exec", "1", "--exec-ops", "40"],
     ["stress-ng", "--nice", "1", "--nice-ops", "40"],
@@ -39,6 +41,9 @@ LOADS = (
     ["hackbench", "-g", "1", "-l", "30"],
     ["hackbench", "-g", "1", "-l", "30", "-T"],
 )
+
+# What it is, when it was started, and its process.
+Load = tuple[str, float, "subprocess.Popen[bytes]"]
 
 
 class Soak:
@@ -49,7 +54,7 @@ class Soak:
         self.end = time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.running: list[tuple[str, float, subprocess.Popen[bytes]]] = []
+        self.running: list[Load] = []
         self.reload = threading.Lock()  # held while a load is started or a policy reloaded
         self.resting = ""  # the policy that gets no new load for now
         self.policies = {module: load(module) for module in MODULES}
@@ -80,11 +85,21 @@ class Soak:
         self.running.append((f"{' '.join(command)} under {name}", time.monotonic(), child))
         self.counts["loads"] += 1
 
+    def abandon(self, entry: Load) -> None:
+        """A load that should have ended has not."""
+        what, began, child = entry
+        self.running.remove(entry)
+        self.complain(f"{what} has not ended after {time.monotonic() - began:.0f} s")
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
+
     def reap(self) -> None:
         """Takes note of loads that ended."""
         for entry in list(self.running):
-            what, _, child = entry
+            what, began, child = entry
             if child.poll() is None:
+                if time.monotonic() - began > OVERDUE:
+                    self.abandon(entry)
                 continue
             self.running.remove(entry)
             assert child.stderr is not None
@@ -200,14 +215,12 @@ class Soak:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGCONT)
                     os.sched_setaffinity(pid, set(range(self.cpus)))
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + OVERDUE
         while self.running and time.monotonic() < deadline:
             self.reap()
             time.sleep(0.5)
-        for what, began, child in self.running:
-            self.complain(f"{what} has not ended after {time.monotonic() - began:.0f} s")
-            with contextlib.suppress(OSError):
-                os.killpg(child.pid, signal.SIGKILL)
+        for entry in list(self.running):
+            self.abandon(entry)
         deadline = time.monotonic() + 60
         while any(p.nr_tasks for p in self.policies.values()) and time.monotonic() < deadline:
             time.sleep(0.2)
