@@ -5,7 +5,9 @@ CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 : "${HOME:=/root}"
 CACHE=$(realpath -m "${ENOKI_CACHE:-$HOME/.cache/enoki}")
 INSIDE_MARK=/etc/enoki-root # exists only inside a build root
-export CHECKOUT CACHE INSIDE_MARK
+# chroot is in sbin, which ordinary users do not have in their PATH.
+PATH=$PATH:/usr/sbin:/sbin
+export CHECKOUT CACHE INSIDE_MARK PATH
 
 say() { printf '%s\n' "enoki: $*" >&2; }
 die() {
