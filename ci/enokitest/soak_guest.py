@@ -215,12 +215,9 @@ class Soak:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGCONT)
                     os.sched_setaffinity(pid, set(range(self.cpus)))
-        deadline = time.monotonic() + OVERDUE
-        while self.running and time.monotonic() < deadline:
+        while self.running:
             self.reap()
             time.sleep(0.5)
-        for entry in list(self.running):
-            self.abandon(entry)
         deadline = time.monotonic() + 60
         while any(p.nr_tasks for p in self.policies.values()) and time.monotonic() < deadline:
             time.sleep(0.2)
