@@ -42,6 +42,11 @@ static inline int enoki_task_id(const struct task_struct *p)
 	return p->enoki.id;
 }
 
+static inline bool enoki_is_server(struct rq *rq, const void *server)
+{
+	return server == &rq->enoki_server;
+}
+
 /* If the CPU idles, do tasks wait there: for their core, or for their policy? */
 static inline bool enoki_tasks_wait(struct rq *rq)
 {
@@ -104,6 +109,8 @@ static inline bool task_on_enoki(const struct task_struct *p) { return false; }
 static inline void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p) { }
 static inline bool enoki_class(const struct sched_class *class) { return false; }
 static inline int enoki_task_id(const struct task_struct *p) { return 0; }
+/* Not a function, so that the compiler never sees what would be done if it were. */
+#define enoki_is_server(rq, server)	(false && (rq) && (server))
 
 static inline int enoki_attach_prepare(struct task_struct *p, int policy,
 				       const struct sched_attr *attr, bool user,
