@@ -657,6 +657,8 @@ static void enoki_balance(struct rq *rq, struct rq_flags *rf)
 	struct enoki_ctx cx;
 	int err;
 
+	rq->enoki.kicked = false;
+
 	guard(rcu)();
 	list_for_each_entry_rcu(es, &enoki_scheds, node) {
 		if (!atomic_read(&es->users))

@@ -104,8 +104,10 @@ static void enoki_kick_fn(struct irq_work *work)
 	update_rq_clock(rq);
 	/* A higher class that runs will pick again by itself. */
 	if (xchg(&rq->enoki.kick_resched, false) &&
-	    !sched_class_above(rq->donor->sched_class, &enoki_sched_class))
+	    !sched_class_above(rq->donor->sched_class, &enoki_sched_class)) {
+		rq->enoki.kicked = true;
 		resched_curr(rq);
+	}
 	if (xchg(&rq->enoki.kick_slice, false))
 		enoki_slice_check(rq, rq->donor);
 }
