@@ -97,6 +97,24 @@ TEST_ENOKI(kicks)
 	UNLOAD();
 }
 
+/* A kick of an idle CPU, too, asks the policy: there may be something to steal. */
+TEST_ENOKI(kicks_of_idle_cpus)
+{
+	long long fired, asked;
+
+	LOAD("kick_us=500");
+	ASSERT_NE(NULL, worker_start_on(-1, W_SLEEP, clockwork.id));
+	fired = policy_event(&clockwork, "timer_fired");
+	asked = policy_event(&clockwork, "balance");
+	EXPECT_TRUE(AWAIT(policy_event(&clockwork, "timer_fired") > fired + 1000));
+	asked = policy_event(&clockwork, "balance") - asked;
+	fired = policy_event(&clockwork, "timer_fired") - fired;
+	printf("# kicked %lld times, asked %lld times\n", fired, asked);
+	/* Without the kicks it is asked when the test falls asleep. */
+	EXPECT_LT(fired / 2, asked);
+	UNLOAD();
+}
+
 /* Nothing ends a turn: whoever has the CPU keeps it. */
 TEST_ENOKI(no_clock)
 {
