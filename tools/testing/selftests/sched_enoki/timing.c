@@ -65,6 +65,24 @@ TEST_ENOKI(slices_of_5us)
 }
 
 /*
+ * How often do the policy's timer and the event that its kicks are to cause happen, while
+ * the timer fires a thousand times? Return: they did.
+ */
+static bool over_a_thousand_kicks(const char *event, long long *fired, long long *caused)
+{
+	bool came;
+
+	*fired = policy_event(&clockwork, "timer_fired");
+	*caused = policy_event(&clockwork, event);
+	came = AWAIT(policy_event(&clockwork, "timer_fired") > *fired + 1000);
+	*caused = policy_event(&clockwork, event) - *caused;
+	*fired = policy_event(&clockwork, "timer_fired") - *fired;
+	printf("# kicked %lld times, %s %lld times\n", *fired, event, *caused);
+
+	return came;
+}
+
+/*
  * Without slices and ticks, only the policy's timer makes the tasks take turns: each
  * time that it fires it has all CPUs pick again. Whenever the test wakes up on their
  * CPU they do so, too; so it stays away if there is another one.
@@ -84,12 +102,7 @@ TEST_ENOKI(kicks)
 	for (i = 0; i < 2 * cpus; i++)
 		if (i % cpus != cpus - 1)
 			worker_stop(nth_worker(i));
-	fired = policy_event(&clockwork, "timer_fired");
-	picks = policy_event(&clockwork, "pick_next_task");
-	EXPECT_TRUE(AWAIT(policy_event(&clockwork, "timer_fired") > fired + 1000));
-	picks = policy_event(&clockwork, "pick_next_task") - picks;
-	fired = policy_event(&clockwork, "timer_fired") - fired;
-	printf("# kicked %lld times, picked %lld times\n", fired, picks);
+	EXPECT_TRUE(over_a_thousand_kicks("pick_next_task", &fired, &picks));
 	/* Kicks that come close together are one. */
 	EXPECT_LT(fired / 4, picks);
 	EXPECT_EQ(0, policy_event(&clockwork, "slice_end"));
@@ -104,12 +117,7 @@ TEST_ENOKI(kicks_of_idle_cpus)
 
 	LOAD("kick_us=500");
 	ASSERT_NE(NULL, worker_start_on(-1, W_SLEEP, clockwork.id));
-	fired = policy_event(&clockwork, "timer_fired");
-	asked = policy_event(&clockwork, "balance");
-	EXPECT_TRUE(AWAIT(policy_event(&clockwork, "timer_fired") > fired + 1000));
-	asked = policy_event(&clockwork, "balance") - asked;
-	fired = policy_event(&clockwork, "timer_fired") - fired;
-	printf("# kicked %lld times, asked %lld times\n", fired, asked);
+	EXPECT_TRUE(over_a_thousand_kicks("balance", &fired, &asked));
 	/* Without the kicks it is asked when the test falls asleep. */
 	EXPECT_LT(fired / 2, asked);
 	UNLOAD();
