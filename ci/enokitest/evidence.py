@@ -41,9 +41,10 @@ def last_error() -> str:
     return ""
 
 
-def load(module: str) -> Policy:
-    """Loads a policy's module and finds what it registered."""
-    done = subprocess.run(["modprobe", module], capture_output=True, text=True, check=False)
+def load(words: str) -> Policy:
+    """Loads a policy's module, with parameters if they follow its name, and finds what it registered."""
+    module, *params = words.split()
+    done = subprocess.run(["modprobe", module, *params], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"modprobe {module}: {done.stderr.strip() or done.returncode}; {last_error()}")
     for directory in sorted(SYSFS.iterdir()):
