@@ -207,9 +207,9 @@ def on_cpus(names: list[str], cpus: int) -> Group:
     return words, lambda: selftests("debug", cpus, in_machine(names, cpus))
 
 
-def by_instructions(words: str, program: str, cpus: int) -> Group:
+def by_instructions(program: str, cpus: int) -> Group:
     """A program on a machine of that many CPUs."""
-    return f"{words} by instructions, {cpus} CPUs", lambda: steady(program, cpus)
+    return f"{program} by instructions, {cpus} CPUs", lambda: steady(program, cpus)
 
 
 def run(suite: Suite, full: bool) -> None:
@@ -232,19 +232,19 @@ def run(suite: Suite, full: bool) -> None:
         [
             ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
             ("KUnit, debug kernel", lambda: kunit("debug")),
-            by_instructions("fairness", "fairness", 2),
+            by_instructions("fairness", 2),
         ],
     )
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*on_cpus(names, cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
-    suite.together([by_instructions("fairness", "fairness", 4)], [("pipe by instructions", bench.gate)])
+    suite.together([by_instructions("fairness", 4)], [("pipe by instructions", bench.gate)])
     if full:
         for flavour, without in (("kcsan", HELD_UP), ("llvm", ())):
             wanted = [name for name in names if name not in without]
             suite.group(f"kernel {flavour}", lambda f=flavour: build(f))
             suite.group(f"selftests, {flavour} kernel, 2 CPUs", lambda f=flavour, w=wanted: selftests(f, 2, w))
-        suite.group(*by_instructions("deadline servers", "servers", 2))
+        suite.group(*by_instructions("servers", 2))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)
