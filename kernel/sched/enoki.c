@@ -100,6 +100,20 @@ void enoki_settle(struct rq *rq)
 		update_curr_enoki(rq);
 }
 
+/* @p has the run queue from now on, or the first task has come to wait there. */
+static void enoki_hold(struct rq *rq, struct task_struct *p)
+{
+	if (unlikely(sched_class_above(p->sched_class, &enoki_sched_class)))
+		rq->enoki.held_from = rq_clock(rq);
+}
+
+/* The run queue is the class's again. */
+static void enoki_release(struct rq *rq)
+{
+	rq->enoki.held_ns += rq_clock(rq) - rq->enoki.held_from;
+	rq->enoki.held_from = 0;
+}
+
 static void enoki_count_in(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
@@ -118,8 +132,10 @@ static void enoki_count_in(struct rq *rq, struct task_struct *p)
 	if (!prq->nr_running++)
 		enoki_activate_prq(erq, prq);
 	prq->weight += ent->weight;
-	if (!erq->nr_running++)
+	if (!erq->nr_running++) {
 		cpufreq_update_util(rq, 0);
+		enoki_hold(rq, rq->donor);
+	}
 	dl_server_start(&rq->enoki_server);
 	/* Evaluates the tick, and looks at our count for that. */
 	add_nr_running(rq, 1);
@@ -286,8 +302,8 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	struct sched_enoki_entity *ent = &p->enoki;
 	bool is_new = ent->flags & ENOKI_P_NEW;
 	struct enoki_sched *es = ent->es;
-	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	bool migrated = ent->state == ENOKI_MIGRATING;
+	u8 seen = ent->flags & ENOKI_P_SEEN;
 	struct enoki_task *token;
 
 	enoki_core_wait(rq, p, true);
@@ -295,23 +311,27 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	if (unlikely(!token))
 		return;
 
-	if (is_new)
-		ENOKI_CALL(es, task_new, &cx, token);
-	else if (flags & ENQUEUE_WAKEUP)
-		ENOKI_CALL(es, task_wakeup, &cx, token,
-			   flags & ENQUEUE_MIGRATED ? ENOKI_WAKE_MIGRATED : 0);
-	else if (migrated)
-		ENOKI_CALL(es, task_migrated, &cx, token, ent->from_cpu);
-	else
-		ENOKI_CALL(es, task_preempt, &cx, token);
+	if (is_new) {
+		enoki_call_task_new(es, rq, token);
+	} else if (flags & ENQUEUE_WAKEUP) {
+		enoki_call_task_wakeup(es, rq, token,
+				       flags & ENQUEUE_MIGRATED ? ENOKI_WAKE_MIGRATED : 0);
+	} else if (migrated) {
+		/* It waits on, here by another clock. */
+		ent->ready_since = enoki_clock(rq) - ent->ready_since;
+		ent->flags |= seen;
+		enoki_call_task_migrated(es, rq, token, ent->from_cpu);
+	} else {
+		enoki_call_task_preempt(es, rq, token);
+	}
 }
 
 /* The running task stays ready but does not run on: back to its policy. */
 static void enoki_put_back(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
-	struct enoki_ctx cx = enoki_rq_ctx(ent->es, rq);
 	bool yielded = ent->flags & ENOKI_P_YIELD;
+	u8 seen = ent->flags & ENOKI_P_UNASKED ? ent->flags & ENOKI_P_SEEN : 0;
 	struct enoki_task *token;
 
 	ent->flags &= ~ENOKI_P_YIELD;
@@ -319,11 +339,12 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 	token = enoki_grant(rq, p);
 	if (unlikely(!token))
 		return;
+	ent->flags |= seen;
 
 	if (yielded)
-		ENOKI_CALL(ent->es, task_yield, &cx, token);
+		enoki_call_task_yield(ent->es, rq, token);
 	else
-		ENOKI_CALL(ent->es, task_preempt, &cx, token);
+		enoki_call_task_preempt(ent->es, rq, token);
 }
 
 static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
@@ -385,7 +406,6 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 
 	if (task_current_donor(rq, p))
 		update_curr_enoki(rq);
@@ -394,14 +414,16 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 		/* See enqueue_task_enoki(). */
 	} else if (flags & DEQUEUE_SLEEP) {
 		enoki_unqueue(rq, p, ENOKI_LEAVE_OVERRIDE, ENOKI_BLOCKED);
-		ent->flags &= ~ENOKI_P_YIELD;
+		ent->flags &= ~(ENOKI_P_YIELD | ENOKI_P_UNASKED);
 		token = enoki_lend(p);
-		if (likely(token && !(ent->flags & ENOKI_P_NEW))) {
-			cx = enoki_rq_ctx(ent->es, rq);
-			ENOKI_CALL(ent->es, task_blocked, &cx, token);
-		}
+		if (likely(token && !(ent->flags & ENOKI_P_NEW)))
+			enoki_call_task_blocked(ent->es, rq, token);
 	} else if (task_on_rq_migrating(p)) {
 		ent->from_cpu = cpu_of(rq);
+		if (ent->state == ENOKI_QUEUED)
+			ent->ready_since = enoki_clock(rq) - ent->ready_since;
+		else
+			ent->flags &= ~ENOKI_P_SEEN;
 		enoki_unqueue(rq, p, ENOKI_LEAVE_MIGRATE, ENOKI_MIGRATING);
 	} else {
 		enoki_unqueue(rq, p, enoki_is_lent(p) ? ENOKI_LEAVE_BOOST :
@@ -423,7 +445,6 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 	struct task_struct *curr = rq->donor;
 	struct enoki_prq *mine, *its;
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 
 	/* Also called for a higher class's task, and before a pick is final. */
 	if (!task_on_enoki(p) || !enoki_is_running(curr) || curr == p ||
@@ -435,9 +456,7 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 		token = enoki_lend(curr);
 		if (unlikely(!token))
 			return;
-		cx = enoki_rq_ctx(curr->enoki.es, rq);
-		if (ENOKI_CALL(curr->enoki.es, wakeup_preempt, &cx, token,
-			       p->enoki.task_id))
+		if (enoki_call_wakeup_preempt(curr->enoki.es, rq, token, p->enoki.task_id))
 			resched_curr(rq);
 		return;
 	}
@@ -503,6 +522,7 @@ static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u6
 		enoki_set_state(p, ENOKI_PICKED);
 		rq->enoki.picked = p;
 	}
+	p->enoki.flags &= ~(ENOKI_P_UNASKED | ENOKI_P_RESCUED);
 	p->enoki.slice_ns = slice_ns;
 	enoki_slice_start(rq, p);
 	if (p == rq->donor)
@@ -514,9 +534,31 @@ static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u6
 /* @p runs although no policy says so; next time it is another one's turn. */
 static struct task_struct *enoki_pick_itself(struct rq *rq, struct task_struct *p)
 {
-	list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
+	u8 rescued = p->enoki.flags & ENOKI_P_RESCUED;
 
-	return enoki_picked(rq, p, NSEC_PER_MSEC);
+	list_move_tail(&p->enoki.run_node, &rq->enoki.runnable);
+	enoki_picked(rq, p, NSEC_PER_MSEC);
+	p->enoki.flags |= rescued;
+
+	return p;
+}
+
+/* The next task for which a policy has no say: it lost its token, or was ejected. */
+static struct task_struct *enoki_pick_for(struct rq *rq, struct enoki_sched *es)
+{
+	struct task_struct *p;
+
+	list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
+		if (p->enoki.es != es)
+			continue;
+		if (p->enoki.state == ENOKI_QUEUED && enoki_ejected(es))
+			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
+		else if (p->enoki.state != ENOKI_ORPHAN)
+			continue;
+		return enoki_pick_itself(rq, p);
+	}
+
+	return NULL;
 }
 
 /* Let one policy pick. */
@@ -524,7 +566,6 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 {
 	struct task_struct *p, *curr = rq->donor;
 	struct enoki_sched *es = prq->es;
-	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	struct enoki_task *token, *prev = NULL;
 	enum enoki_err err;
 	u64 slice_ns;
@@ -540,19 +581,15 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		}
 	}
 
-	if (unlikely(prq->nr_orphans)) {
+	if (unlikely(prq->nr_orphans || enoki_ejected(es))) {
 		if (prev)
-			ENOKI_CALL(es, task_preempt, &cx, prev);
-		list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
-			if (p->enoki.state == ENOKI_ORPHAN && p->enoki.es == es)
-				return enoki_pick_itself(rq, p);
-		}
-		prev = NULL;
+			enoki_call_task_preempt(es, rq, prev);
+		return enoki_pick_for(rq, es);
 	}
 
 	for (errs = 0; errs < ENOKI_MAX_ERRS; errs++) {
 		slice_ns = 0;
-		token = ENOKI_CALL(es, pick_next_task, &cx, prev, &slice_ns);
+		token = enoki_call_pick_next_task(es, rq, prev, &slice_ns);
 		prev = NULL;
 		if (!token) {
 			enoki_count(es, pick_none);
@@ -568,7 +605,7 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (err == ENOKI_ERR_STALE)
 			enoki_give_to_free(es, token);
 		else
-			ENOKI_CALL(es, pnt_err, &cx, token, err);
+			enoki_call_pnt_err(es, rq, token, err);
 	}
 
 	return NULL;
@@ -589,7 +626,9 @@ static struct task_struct *enoki_force_pick(struct rq *rq)
 			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		enoki_count(p->enoki.es, override);
 		/* Whoever cannot be moved off this CPU is not in the others' way. */
-		return enoki_pick_itself(rq, p);
+		enoki_pick_itself(rq, p);
+		p->enoki.flags |= ENOKI_P_UNASKED;
+		return p;
 	}
 
 	return NULL;
@@ -654,25 +693,22 @@ static void enoki_balance(struct rq *rq, struct rq_flags *rf)
 {
 	struct enoki_key key;
 	struct enoki_sched *es;
-	struct enoki_ctx cx;
 	int err;
 
 	rq->enoki.kicked = false;
 
 	guard(rcu)();
 	list_for_each_entry_rcu(es, &enoki_scheds, node) {
-		if (!atomic_read(&es->users))
+		if (!atomic_read(&es->users) || enoki_ejected(es))
 			continue;
 
-		cx = enoki_rq_ctx(es, rq);
-		if (!ENOKI_CALL(es, balance, &cx, &key))
+		if (!enoki_call_balance(es, rq, &key))
 			continue;
 
 		err = enoki_steal(rq, rf, es, &key);
 		if (err) {
 			enoki_reject(es, err - 1);
-			cx = enoki_rq_ctx(es, rq);
-			ENOKI_CALL(es, balance_err, &cx, &key, err);
+			enoki_call_balance_err(es, rq, &key, err);
 		}
 		/* Stolen, or arrived while the lock was dropped. */
 		if (rq->enoki.nr_running)
@@ -749,6 +785,8 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 static int balance_enoki(struct rq *rq, struct rq_flags *rf)
 {
 	enoki_settle(rq);
+	if (unlikely(rq->enoki.held_from))
+		enoki_release(rq);
 
 	return 0;
 }
@@ -789,6 +827,9 @@ static void put_prev_task_enoki(struct rq *rq, struct task_struct *p,
 	update_curr_enoki(rq);
 	update_rt_rq_load_avg(rq_clock_pelt(rq), rq, 1);
 
+	if (next)
+		enoki_hold(rq, next);
+
 	/*
 	 * Not if it blocked, nor if the policy got it in this pick already, nor
 	 * inside sched_change, where it is uncounted.
@@ -822,7 +863,6 @@ static int select_task_rq_enoki(struct task_struct *p, int prev_cpu, int flags)
 {
 	struct enoki_sched *es = p->enoki.es;
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 	u32 wake_flags = 0;
 	s32 cpu;
 
@@ -842,8 +882,7 @@ static int select_task_rq_enoki(struct task_struct *p, int prev_cpu, int flags)
 	if (flags & WF_SYNC)
 		wake_flags |= ENOKI_WAKE_SYNC;
 
-	cx = enoki_local_ctx(es);
-	cpu = ENOKI_CALL(es, select_task_rq, &cx, token, prev_cpu, wake_flags);
+	cpu = enoki_call_select_task_rq(es, token, prev_cpu, wake_flags);
 	/* Whether it is active the core checks, who can wait for it. */
 	if (unlikely((u32)cpu >= nr_cpu_ids || !cpumask_test_cpu(cpu, p->cpus_ptr))) {
 		enoki_reject(es, ENOKI_REJ_select_cpu);
@@ -858,7 +897,6 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	struct enoki_sched *es = curr->enoki.es;
 	struct enoki_prq *prq, *other;
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 
 	update_curr_enoki(rq);
 	update_other_load_avgs(rq);
@@ -885,8 +923,7 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 		resched_curr(rq);
 		return;
 	}
-	cx = enoki_rq_ctx(es, rq);
-	if (ENOKI_CALL(es, task_tick, &cx, token))
+	if (enoki_call_task_tick(es, rq, token))
 		resched_curr(rq);
 
 	if (rq->enoki.nr_active < 2)
@@ -904,7 +941,6 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 static void set_cpus_allowed_enoki(struct task_struct *p, struct affinity_context *ctx)
 {
 	struct enoki_task_info info;
-	struct enoki_ctx cx;
 
 	set_cpus_allowed_common(p, ctx);
 	p->enoki.flags |= ENOKI_P_CHANGED;
@@ -912,24 +948,21 @@ static void set_cpus_allowed_enoki(struct task_struct *p, struct affinity_contex
 	if (!p->enoki.es || !p->enoki.token || (p->enoki.flags & ENOKI_P_NEW))
 		return;
 
-	cx = enoki_rq_ctx(p->enoki.es, task_rq(p));
 	enoki_fill_info(p, &info);
-	ENOKI_CALL(p->enoki.es, task_affinity_changed, &cx, p->enoki.token, &info);
+	enoki_call_task_affinity_changed(p->enoki.es, task_rq(p), p->enoki.token, &info);
 }
 
 static void prio_changed_enoki(struct rq *rq, struct task_struct *p, u64 oldprio)
 {
 	struct enoki_task_info info;
-	struct enoki_ctx cx;
 
 	p->enoki.flags |= ENOKI_P_CHANGED;
 	if (p->prio == oldprio || !p->enoki.es || !p->enoki.token ||
 	    (p->enoki.flags & ENOKI_P_NEW))
 		return;
 
-	cx = enoki_rq_ctx(p->enoki.es, rq);
 	enoki_fill_info(p, &info);
-	ENOKI_CALL(p->enoki.es, task_prio_changed, &cx, p->enoki.token, &info);
+	enoki_call_task_prio_changed(p->enoki.es, rq, p->enoki.token, &info);
 }
 
 static unsigned int get_rr_interval_enoki(struct rq *rq, struct task_struct *p)
@@ -959,13 +992,11 @@ bool enoki_can_stop_tick(struct rq *rq)
 void enoki_cpu_online(int cpu)
 {
 	struct enoki_sched *es;
-	struct enoki_ctx cx;
 
 	guard(rcu)();
 	list_for_each_entry_rcu(es, &enoki_scheds, node) {
 		guard(irqsave)();
-		cx = enoki_local_ctx(es);
-		ENOKI_CALL(es, cpu_online, &cx, cpu);
+		enoki_call_cpu_online(es, cpu);
 	}
 }
 
@@ -978,13 +1009,11 @@ void enoki_cpu_online(int cpu)
 void enoki_cpu_offline(int cpu)
 {
 	struct enoki_sched *es;
-	struct enoki_ctx cx;
 
 	guard(rcu)();
 	list_for_each_entry_rcu(es, &enoki_scheds, node) {
 		guard(irqsave)();
-		cx = enoki_local_ctx(es);
-		ENOKI_CALL(es, cpu_offline, &cx, cpu);
+		enoki_call_cpu_offline(es, cpu);
 	}
 }
 

@@ -28,6 +28,7 @@ use crate::{
     ctx::Ctx,
     sched::{Refusal, Scheduler, WakeFlags},
     sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawOps, RawTask},
+    time::Ns,
     token::{Leave, Lent, Migration, Schedulable, Task, TaskId, TaskInfo, TaskKey, TaskName},
 };
 use core::{marker::PhantomData, mem::size_of, ptr};
@@ -85,6 +86,7 @@ impl Leave {
             sys::LEAVE_BOOST => Leave::Boost,
             sys::LEAVE_DETACH => Leave::Detach,
             sys::LEAVE_OVERRIDE => Leave::Override,
+            sys::LEAVE_RESCUE => Leave::Rescue,
             _ => Leave::Other,
         }
     }
@@ -187,6 +189,10 @@ impl<S: Scheduler> Adapter<S> {
             "a policy has at most 64 timers"
         );
         assert!(
+            S::TIMEOUT_MS >= sys::MIN_TIMEOUT_MS && S::TIMEOUT_MS <= sys::MAX_TIMEOUT_MS,
+            "a policy's TIMEOUT_MS is 100 to 60000"
+        );
+        assert!(
             usable(S::NAME),
             "a policy's NAME has letters, digits, _ and - only"
         );
@@ -196,7 +202,7 @@ impl<S: Scheduler> Adapter<S> {
             task_size: size_of::<RawTask>() as u32,
             id: S::ID,
             nr_timers: S::TIMERS,
-            reserved: 0,
+            timeout_ms: S::TIMEOUT_MS,
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
@@ -219,6 +225,7 @@ impl<S: Scheduler> Adapter<S> {
             balance: Some(Self::balance),
             balance_err: Some(Self::balance_err),
             migrate_task_rq: Some(Self::migrate_task_rq),
+            task_rescued: Some(Self::task_rescued),
             task_prio_changed: Some(Self::task_prio_changed),
             task_affinity_changed: Some(Self::task_affinity_changed),
             cpu_online: Some(Self::cpu_online),
@@ -301,6 +308,20 @@ impl<S: Scheduler> Adapter<S> {
         cpu_online(id: i32 => cpu(id));
         cpu_offline(id: i32 => cpu(id));
         timer_fired(timer: u32 => timer);
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn task_rescued(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        id: u64,
+        waited_ns: u64,
+    ) {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        sched.task_rescued(&mut ctx, TaskId(id), Ns(waited_ns));
     }
 
     /// # Safety

@@ -6,6 +6,7 @@ use crate::{
     cpu::{CpuId, Machine},
     ctx::Ctx,
     sys::{self, Result},
+    time::Ns,
     token::{
         Lent,
         Migration,
@@ -49,6 +50,10 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     const VERSION: &'static str = "1";
     /// How many timers the policy has, at most 64; see [`Ctx::arm_timer()`].
     const TIMERS: u32 = 0;
+
+    /// How long a task that is ready may wait to be picked, in ms, 100 to 60,000; see
+    /// [`task_rescued()`](Self::task_rescued). The module parameter `timeout_ms` overrides it.
+    const TIMEOUT_MS: u32 = 5000;
 
     /// What the policy keeps for each task.
     type Task: Send + 'static;
@@ -188,6 +193,18 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     /// task.hand_over(found)
     /// ```
     fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, Self::Task>) -> Moved<'m>;
+
+    /// Task `id` has been ready to run for `waited` and was not picked: longer than it may wait,
+    /// even if one allows for all that could have come before it. The class takes its token back
+    /// now, by `migrate_task_rq`, and runs it.
+    ///
+    /// Something is wrong with the policy. A few times in ten seconds it may be; then, or when the
+    /// same task waits too long again without having been picked, the policy is ejected: it is
+    /// called no more and its tasks go on without it.
+    #[inline]
+    fn task_rescued(&self, ctx: &mut Ctx<'_>, id: TaskId, waited: Ns) {
+        let _ = (ctx, id, waited);
+    }
 
     /// A task's nice level has changed, `info` is how it is now.
     ///

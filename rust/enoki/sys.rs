@@ -47,6 +47,8 @@ pub(crate) use bindings::{
 pub(crate) const ABI_VERSION: u32 = bindings::ENOKI_ABI_VERSION;
 pub(crate) const MAX_ID: u32 = bindings::ENOKI_MAX_ID;
 pub(crate) const MAX_TIMERS: u32 = bindings::ENOKI_MAX_TIMERS;
+pub(crate) const MIN_TIMEOUT_MS: u32 = bindings::ENOKI_MIN_TIMEOUT_MS;
+pub(crate) const MAX_TIMEOUT_MS: u32 = bindings::ENOKI_MAX_TIMEOUT_MS;
 pub(crate) const TASK_KTHREAD: u32 = bindings::enoki_task_flags_ENOKI_TASK_KTHREAD;
 pub(crate) const TASK_PINNED: u32 = bindings::enoki_task_flags_ENOKI_TASK_PINNED;
 pub(crate) const WAKE_FORK: u32 = bindings::enoki_wake_flags_ENOKI_WAKE_FORK;
@@ -62,6 +64,7 @@ pub(crate) const LEAVE_MIGRATE: u32 = bindings::enoki_leave_ENOKI_LEAVE_MIGRATE;
 pub(crate) const LEAVE_BOOST: u32 = bindings::enoki_leave_ENOKI_LEAVE_BOOST;
 pub(crate) const LEAVE_DETACH: u32 = bindings::enoki_leave_ENOKI_LEAVE_DETACH;
 pub(crate) const LEAVE_OVERRIDE: u32 = bindings::enoki_leave_ENOKI_LEAVE_OVERRIDE;
+pub(crate) const LEAVE_RESCUE: u32 = bindings::enoki_leave_ENOKI_LEAVE_RESCUE;
 
 /// Memory for one value.
 pub(crate) type Box<T> = KBox<T>;
@@ -301,12 +304,16 @@ unsafe impl<S: Scheduler> Send for Registration<S> {}
 unsafe impl<S: Scheduler> Sync for Registration<S> {}
 
 impl<S: Scheduler> Registration<S> {
-    /// Makes the policy and registers it, as number `id` if that is not 0. May sleep.
-    pub fn new(module: &'static ThisModule, id: u32) -> Result<Registration<S>> {
+    /// Makes the policy and registers it, as number `id` and with `timeout_ms` where these are not
+    /// 0. May sleep.
+    pub fn new(module: &'static ThisModule, id: u32, timeout_ms: u32) -> Result<Registration<S>> {
         let mut ops = boxed(Adapter::<S>::OPS)?;
         ops.owner = module.as_ptr();
         if id != 0 {
             ops.id = id;
+        }
+        if timeout_ms != 0 {
+            ops.timeout_ms = timeout_ms;
         }
         let sched = KBox::into_raw(boxed(S::new(&Machine::new())?)?);
         // SAFETY: `ops` stays where it is until `enoki_unregister()`, and is the table of the type
@@ -336,8 +343,9 @@ impl<S: Scheduler> Drop for Registration<S> {
 
 /// Makes a kernel module of a [`Scheduler`](crate::sched::Scheduler).
 ///
-/// It has a parameter `id`, by which the policy's number can be chosen when it is loaded, and those
-/// that the policy adds. The policy reads one as `module_parameters::slice_us.value()`.
+/// It has the parameters `id`, by which the policy's number can be chosen when it is loaded,
+/// `timeout_ms`, how long a task may wait for it, and those that the policy adds. The policy reads
+/// one as `module_parameters::slice_us.value()`.
 ///
 /// # Examples
 ///
@@ -378,6 +386,7 @@ macro_rules! module_enoki_scheduler {
                     _registration: $crate::Registration::new(
                         module,
                         module_parameters::id.value(),
+                        module_parameters::timeout_ms.value(),
                     )?,
                 })
             }
@@ -393,6 +402,10 @@ macro_rules! module_enoki_scheduler {
                 id: u32 {
                     default: 0,
                     description: "Number of the policy, 1 to 99 (default: its own)",
+                },
+                timeout_ms: u32 {
+                    default: 0,
+                    description: "How long a task may wait, 100 to 60000 ms (default: 5000)",
                 },
                 $($($params)*)?
             },

@@ -570,6 +570,8 @@ pub enum Leave {
     Detach,
     /// The class runs the task by itself this time.
     Override,
+    /// Likewise, because the task has waited too long; `task_rescued` came before.
+    Rescue,
     /// Something newer than this libEnoki.
     Other,
 }

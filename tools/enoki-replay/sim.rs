@@ -425,6 +425,20 @@ impl<S: Scheduler> Sim<S> {
         call!(self, task_migrated, &cx, task, from as i32);
     }
 
+    /// Takes a task that has waited too long from the policy and gives it a turn.
+    fn rescue(&mut self, slot: usize) {
+        let (state, id, waited) = with(|world| {
+            let task = &world.tasks[slot];
+            (task.state, task.info.id, world.now - task.queued_at)
+        });
+        let State::Queued(cpu) = state else { return };
+        let cx = self.cx(cpu);
+        call!(self, task_rescued, &cx, id, waited);
+        self.take(slot, cpu, sys::LEAVE_RESCUE);
+        let task = with(|world| world.fill(slot, cpu, true));
+        call!(self, task_preempt, &cx, task);
+    }
+
     /// The timer interrupt of a CPU.
     pub fn tick(&mut self, cpu: u32) -> Option<u64> {
         let curr = self.lend_running(cpu)?;
@@ -625,6 +639,7 @@ impl<S: Scheduler> Sim<S> {
                 victim.into_iter().for_each(|slot| self.leave(slot, dead));
             }
             94 if cpu != 0 => self.hotplug(cpu),
+            95 => victim.into_iter().for_each(|slot| self.rescue(slot)),
             _ => self.fire(cpu),
         }
         for cpu in with(|world| std::mem::take(&mut world.resched)) {

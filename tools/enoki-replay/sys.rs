@@ -95,7 +95,7 @@ mod raw {
         pub(crate) task_size: u32,
         pub(crate) id: u32,
         pub(crate) nr_timers: u32,
-        pub(crate) reserved: u32,
+        pub(crate) timeout_ms: u32,
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
@@ -119,6 +119,7 @@ mod raw {
         pub(crate) balance: Option<unsafe extern "C" fn(Sched, Ctx, *mut RawKey) -> bool>,
         pub(crate) balance_err: Option<unsafe extern "C" fn(Sched, Ctx, *const RawKey, u32)>,
         pub(crate) migrate_task_rq: Option<unsafe extern "C" fn(Sched, Ctx, Task, u32) -> Task>,
+        pub(crate) task_rescued: Option<unsafe extern "C" fn(Sched, Ctx, u64, u64)>,
         pub(crate) task_prio_changed: Option<Change>,
         pub(crate) task_affinity_changed: Option<Change>,
         pub(crate) cpu_online: Option<OfCpu>,
@@ -129,9 +130,11 @@ mod raw {
 
 pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 1;
+pub(crate) const ABI_VERSION: u32 = 2;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
+pub(crate) const MIN_TIMEOUT_MS: u32 = 100;
+pub(crate) const MAX_TIMEOUT_MS: u32 = 60_000;
 pub(crate) const TASK_KTHREAD: u32 = 1 << 0;
 pub(crate) const TASK_PINNED: u32 = 1 << 1;
 pub(crate) const WAKE_FORK: u32 = 1 << 0;
@@ -147,6 +150,7 @@ pub(crate) const LEAVE_MIGRATE: u32 = 1;
 pub(crate) const LEAVE_BOOST: u32 = 2;
 pub(crate) const LEAVE_DETACH: u32 = 3;
 pub(crate) const LEAVE_OVERRIDE: u32 = 4;
+pub(crate) const LEAVE_RESCUE: u32 = 5;
 
 /// An error number of the kernel's.
 #[derive(Clone, Copy, PartialEq, Eq)]

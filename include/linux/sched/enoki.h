@@ -27,16 +27,19 @@
 
 #include <linux/types.h>
 
+struct cpumask;
 struct enoki_sched;
 struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	1
+#define ENOKI_ABI_VERSION	2
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
 #define ENOKI_MAX_TIMERS	64
+#define ENOKI_MIN_TIMEOUT_MS	100
+#define ENOKI_MAX_TIMEOUT_MS	60000
 
 /**
  * enum enoki_task_flags - what a policy may want to know of a task
@@ -139,12 +142,14 @@ enum enoki_err {
  * @ENOKI_LEAVE_BOOST: another class runs it while it holds a lock someone needs
  * @ENOKI_LEAVE_DETACH: it leaves the policy (task_departed follows)
  * @ENOKI_LEAVE_OVERRIDE: the class runs it by itself this time
+ * @ENOKI_LEAVE_RESCUE: likewise, because it has waited too long
  */
 enum enoki_leave {
 	ENOKI_LEAVE_MIGRATE	= 1,
 	ENOKI_LEAVE_BOOST,
 	ENOKI_LEAVE_DETACH,
 	ENOKI_LEAVE_OVERRIDE,
+	ENOKI_LEAVE_RESCUE,
 };
 
 /**
@@ -178,8 +183,11 @@ struct enoki_ops {
 	u32 id;
 	/** @nr_timers: how many timers the policy has, at most ENOKI_MAX_TIMERS */
 	u32 nr_timers;
-	/** @reserved: zero */
-	u32 reserved;
+	/**
+	 * @timeout_ms: how long a task that is ready may wait for its policy,
+	 * ENOKI_MIN_TIMEOUT_MS to ENOKI_MAX_TIMEOUT_MS; 0 is the default, 5 s
+	 */
+	u32 timeout_ms;
 	/** @name: what the policy is registered as, NUL terminated, not the module's name */
 	char name[ENOKI_NAME_LEN];
 	/** @version: of the policy, NUL terminated, free form */
@@ -282,6 +290,13 @@ struct enoki_ops {
 	struct enoki_task *(*migrate_task_rq)(void *sched, const struct enoki_ctx *cx,
 					      struct enoki_task *task, u32 why);
 
+	/**
+	 * @task_rescued: rq; task number @id had waited for @waited_ns without
+	 * being picked. The class has taken its token back and runs it next.
+	 */
+	void (*task_rescued)(void *sched, const struct enoki_ctx *cx, u64 id,
+			     u64 waited_ns);
+
 	/* Changes: rq; @task is only a name, @info is how it is now. */
 
 	/** @task_prio_changed: nice or weight changed */
@@ -332,8 +347,14 @@ void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo);
 
 #ifdef CONFIG_SCHED_ENOKI
 void enoki_dump_task(const char *log_lvl, struct task_struct *p);
+void enoki_softlockup(u32 dur_s);
+bool enoki_hardlockup(int cpu);
+bool enoki_rcu_stall(const struct cpumask *cpus);
 #else
 static inline void enoki_dump_task(const char *log_lvl, struct task_struct *p) { }
+static inline void enoki_softlockup(u32 dur_s) { }
+static inline bool enoki_hardlockup(int cpu) { return false; }
+static inline bool enoki_rcu_stall(const struct cpumask *cpus) { return false; }
 #endif
 
 #endif /* _LINUX_SCHED_ENOKI_H */

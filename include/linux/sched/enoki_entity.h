@@ -25,6 +25,8 @@ struct enoki_task;
  * @slice_ns: the slice of the last pick, 0 for none
  * @slice_end: run-queue clock at which that slice is over
  * @waits_since: when it began to wait for its turn, while core scheduling is in use
+ * @ready_since: when the watchdog first saw that it waits, by enoki_clock(); between
+ *               two run queues, how long it has waited already
  * @weight: what was added to its policy's weight on this run queue
  * @from_cpu: where it was last queued before a migration
  * @id: number of the policy, what sched_getparam() returns
@@ -48,6 +50,7 @@ struct sched_enoki_entity {
 #ifdef CONFIG_SCHED_CORE
 	u64			waits_since;
 #endif
+	u64			ready_since;
 	u32			weight;
 	s32			from_cpu;
 	u8			id;

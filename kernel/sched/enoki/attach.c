@@ -79,6 +79,7 @@ static void enoki_join(struct task_struct *p, struct enoki_attach *ea)
 	ent->gen = 0;
 	ent->slice_ns = 0;
 	ent->slice_end = 0;
+	ent->ready_since = 0;
 	ent->id = es->ops->id;
 	ent->flags = ENOKI_P_NEW | ENOKI_P_CHANGED;
 	ent->state = ENOKI_BLOCKED;
@@ -164,7 +165,7 @@ int enoki_attach_prepare(struct task_struct *p, int policy, const struct sched_a
 
 	es = enoki_get(enoki_attr_id(attr));
 	if (!es) {
-		enoki_set_error("no policy is registered as number %u (load its module first)",
+		enoki_set_error("no policy in office is registered as number %u (load its module first; if it was ejected, remove that before)",
 				enoki_attr_id(attr));
 		return -ENODEV;
 	}
@@ -197,14 +198,12 @@ void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_atta
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 	bool dead;
 
 	if (ent->es && (!enoki_policy(p->policy) || ea->es)) {
-		cx = enoki_rq_ctx(ent->es, rq);
 		token = enoki_lend(p);
 		if (token && !(ent->flags & ENOKI_P_NEW))
-			ENOKI_CALL(ent->es, task_departed, &cx, token);
+			enoki_call_task_departed(ent->es, rq, token);
 		enoki_part(p);
 	}
 
@@ -302,7 +301,6 @@ void enoki_cancel_fork(struct task_struct *p)
 void enoki_dead(struct task_struct *p)
 {
 	struct enoki_task *token;
-	struct enoki_ctx cx;
 
 	/* Written last while it was on a CPU, see enoki_attach_commit(). */
 	if (likely(!p->enoki.es))
@@ -313,9 +311,8 @@ void enoki_dead(struct task_struct *p)
 		return;
 
 	update_rq_clock(rq_guard.rq);
-	cx = enoki_rq_ctx(p->enoki.es, rq_guard.rq);
 	token = enoki_lend(p);
 	if (token && !(p->enoki.flags & ENOKI_P_NEW))
-		ENOKI_CALL(p->enoki.es, task_dead, &cx, token);
+		enoki_call_task_dead(p->enoki.es, rq_guard.rq, token);
 	enoki_part(p);
 }

@@ -14,6 +14,7 @@
 #include <linux/idr.h>
 #include <linux/irq_work.h>
 #include <linux/llist.h>
+#include <linux/ratelimit.h>
 
 /**
  * enum enoki_state - where an attached task is and who owns its token
@@ -42,6 +43,9 @@ enum enoki_state {
 #define ENOKI_P_NEW	0x02	/* its policy was not given it yet */
 #define ENOKI_P_YIELD	0x04	/* called sched_yield() since it was picked */
 #define ENOKI_P_CHANGED	0x08	/* more than its run time differs from what its token says */
+#define ENOKI_P_SEEN	0x10	/* the watchdog saw it wait, with the token that it has */
+#define ENOKI_P_UNASKED	0x20	/* runs although its policy did not pick it, and waits on */
+#define ENOKI_P_RESCUED	0x40	/* rescued, and not picked by its policy since */
 
 /* What is counted of each policy; sysfs has the same names. */
 enum enoki_event {
@@ -63,6 +67,7 @@ enum enoki_event {
 	ENOKI_EV_balance_err,
 	ENOKI_EV_steal,
 	ENOKI_EV_migrate_task_rq,
+	ENOKI_EV_task_rescued,
 	ENOKI_EV_task_prio_changed,
 	ENOKI_EV_task_affinity_changed,
 	ENOKI_EV_cpu_online,
@@ -71,6 +76,20 @@ enum enoki_event {
 	ENOKI_EV_slice_end,
 	ENOKI_EV_override,
 	ENOKI_NR_EVENTS,
+};
+
+/* Why a policy was ejected. */
+enum enoki_exit {
+	ENOKI_EXIT_NONE,
+	ENOKI_EXIT_REQUEST,
+	ENOKI_EXIT_SYSRQ,
+	ENOKI_EXIT_STALL,
+	ENOKI_EXIT_LOST,
+	ENOKI_EXIT_REJECTS,
+	ENOKI_EXIT_SOFT_LOCKUP,
+	ENOKI_EXIT_HARD_LOCKUP,
+	ENOKI_EXIT_RCU_STALL,
+	ENOKI_NR_EXITS,
 };
 
 /* What is refused; the first ones are enum enoki_err, in its order. */
@@ -146,6 +165,30 @@ struct enoki_timer {
 };
 
 #define ENOKI_LOG_SIZE	4096
+/* So many lines in such a time. */
+#define ENOKI_LOG_LINES	100
+#define ENOKI_LOG_INTERVAL	(10 * HZ)
+
+/**
+ * struct enoki_offence - what a policy did that it should not have
+ * @time_ns: local clock of the CPU that saw it
+ * @task_id: number of the task it did it to, 0 if none
+ * @amount: how long that task had waited, in ns; or how many answers were refused
+ * @cpu: on which CPU, -1 if on none
+ * @pid: of the task
+ * @call: &enum enoki_event of the call that @cpu was in, or the last one, or
+ *        ENOKI_NR_EVENTS
+ * @comm: of the task
+ */
+struct enoki_offence {
+	u64	time_ns;
+	u64	task_id;
+	u64	amount;
+	int	cpu;
+	pid_t	pid;
+	int	call;
+	char	comm[TASK_COMM_LEN];
+};
 
 /**
  * struct enoki_sched - a registered policy
@@ -154,6 +197,8 @@ struct enoki_timer {
  * @node: in the registry; RCU
  * @prq: its part of each run queue
  * @stats: its counters
+ * @ejected: &enum enoki_exit; if not ENOKI_EXIT_NONE the policy is not called any
+ *           more, and its tasks leave it
  * @users: tasks attached or being attached, until their memory is freed. The
  *         module is pinned while it is not 0.
  * @puts: how many of them @work is to put
@@ -168,8 +213,22 @@ struct enoki_timer {
  * @log_lock: of @log
  * @log: what the policy wants to say, until @log_work may say it
  * @log_len: bytes in it
+ * @log_limit: how much of it is printed
  * @log_kick: hard irq_work that starts @log_work
  * @log_work: prints @log
+ * @exit_claim: set by the first one that ejects it
+ * @exit: what it was ejected for
+ * @eject_kick: hard irq_work that starts @eject_work
+ * @eject_work: reports and moves the tasks
+ * @timeout_ms: how long a task may wait for it
+ * @budget: how many offences there may be in ENOKI_BUDGET_NS before it is ejected
+ * @offences: how many there were since @offences_since; under @lock
+ * @offences_since: when these began to be counted, by ktime; under @lock
+ * @offence: the latest one; under @lock
+ * @offence_kind: &enum enoki_exit of it, until it is reported; under @lock
+ * @max_rejects: how many answers a second may be refused before it is ejected
+ * @rejected: answers refused until the watchdog looked the last time
+ * @reported: what it was ejected for is; @eject_work's
  * @dying: it is being removed: no timer is armed and no work begun any more
  * @kobj: its directory in sysfs
  * @released: @kobj is gone
@@ -180,6 +239,7 @@ struct enoki_sched {
 	struct list_head	node;
 	struct enoki_prq __percpu *prq;
 	struct enoki_stats __percpu *stats;
+	unsigned int		ejected;
 	atomic_t		users;
 	atomic_t		puts;
 	raw_spinlock_t		lock;
@@ -193,52 +253,39 @@ struct enoki_sched {
 	raw_spinlock_t		log_lock;
 	char			*log;
 	unsigned int		log_len;
+	struct ratelimit_state	log_limit;
 	struct irq_work		log_kick;
 	struct work_struct	log_work;
+	atomic_t		exit_claim;
+	struct enoki_offence	exit;
+	struct irq_work		eject_kick;
+	struct work_struct	eject_work;
+	unsigned int		timeout_ms;
+	unsigned int		budget;
+	unsigned int		offences;
+	u64			offences_since;
+	struct enoki_offence	offence;
+	enum enoki_exit		offence_kind;
+	unsigned int		max_rejects;
+	u64			rejected;
+	bool			reported;
 	bool			dying;
 	struct kobject		kobj;
 	struct completion	released;
-};
+} __aligned(64);	/* see enoki_calling */
 
 /*
- * The one place where a policy is called with a context. What is to see, alter
- * or hold back every call goes here.
+ * The time that passes for the attached tasks of a run queue: not while it is held
+ * by a higher class.
  */
-#define ENOKI_CALL(_es, _op, _cx, ...)						\
-({										\
-	struct enoki_sched *__es = (_es);					\
-										\
-	lockdep_assert_irqs_disabled();						\
-	this_cpu_inc(__es->stats->events[ENOKI_EV_##_op]);			\
-	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
-})
-
-#define enoki_count(_es, _ev)							\
-	this_cpu_inc((_es)->stats->events[ENOKI_EV_##_ev])
+static inline u64 enoki_clock(struct rq *rq)
+{
+	return rq_clock(rq) - rq->enoki.held_ns;
+}
 
 static inline struct enoki_prq *enoki_prq_of(struct enoki_sched *es, int cpu)
 {
 	return per_cpu_ptr(es->prq, cpu);
-}
-
-/* The context of a call under @rq's lock. */
-static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *rq)
-{
-	return (struct enoki_ctx){
-		.now_ns	= rq_clock(rq),
-		.cpu	= cpu_of(rq),
-		.es	= es,
-	};
-}
-
-/* The context of a call without a run queue; interrupts are off. */
-static inline struct enoki_ctx enoki_local_ctx(struct enoki_sched *es)
-{
-	return (struct enoki_ctx){
-		.now_ns	= sched_clock_cpu(smp_processor_id()),
-		.cpu	= smp_processor_id(),
-		.es	= es,
-	};
 }
 
 /* token.c */
@@ -246,11 +293,28 @@ int enoki_slot_alloc(struct enoki_slot **slotp);
 void enoki_slot_free(struct enoki_slot *slot);
 struct task_struct *enoki_lookup(u32 slot, u64 gen, enum enoki_err *err);
 void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info);
-void enoki_set_state(struct task_struct *p, enum enoki_state state);
 struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p);
-struct enoki_task *enoki_lend(struct task_struct *p);
+void enoki_lost(struct rq *rq, struct task_struct *p);
 bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why);
 const char *enoki_state_name(struct task_struct *p);
+
+/* eject.c */
+void enoki_eject(struct enoki_sched *es, enum enoki_exit why,
+		 const struct enoki_offence *offence);
+bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
+		  const struct enoki_offence *offence);
+void enoki_eject_init(struct enoki_sched *es);
+void enoki_eject_sync(struct enoki_sched *es);
+
+/* report.c */
+void enoki_report(struct enoki_sched *es, enum enoki_exit why,
+		  const struct enoki_offence *offence);
+ssize_t enoki_last_exit(char *buf, loff_t pos, size_t count);
+const char *enoki_exit_name(enum enoki_exit why);
+
+/* watchdog.c */
+void enoki_watch(void);
+void enoki_watch_init(struct enoki_sched *es);
 
 /* registry.c */
 extern struct list_head enoki_scheds;
@@ -276,6 +340,8 @@ void enoki_log_fn(struct work_struct *work);
 /* sysfs.c */
 __printf(1, 2) void enoki_set_error(const char *fmt, ...);
 bool enoki_sysfs_has(const char *name);
+const char *enoki_event_name(unsigned int event);
+const char *enoki_reject_name(unsigned int reject);
 int enoki_sysfs_add(struct enoki_sched *es);
 void enoki_sysfs_del(struct enoki_sched *es);
 

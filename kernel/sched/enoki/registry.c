@@ -8,7 +8,10 @@
  * policy's module is pinned until its last task's memory is freed.
  */
 
-DEFINE_STATIC_KEY_FALSE(__enoki_enabled);
+/* Tasks come and go; the code is not worth changing for each first and last one. */
+DEFINE_STATIC_KEY_DEFERRED_FALSE(__enoki_enabled, 10 * HZ);
+
+DEFINE_PER_CPU(unsigned long, enoki_calling);
 
 LIST_HEAD(enoki_scheds);
 static DEFINE_MUTEX(enoki_mutex);
@@ -31,7 +34,8 @@ static struct enoki_sched *enoki_find(u32 id)
  *
  * Context: any. Fork comes here with locks held under which neither the
  * registry's nor that of static keys can be taken.
- * Return: the policy, or NULL if there is none or no task is attached to it.
+ * Return: the policy, or NULL if there is none, no task is attached to it, or it has
+ *         been ejected.
  */
 struct enoki_sched *enoki_get_used(u32 id)
 {
@@ -39,8 +43,10 @@ struct enoki_sched *enoki_get_used(u32 id)
 
 	guard(rcu)();
 	es = enoki_find(id);
+	if (!es || enoki_ejected(es))
+		return NULL;
 
-	return es && atomic_inc_not_zero(&es->users) ? es : NULL;
+	return atomic_inc_not_zero(&es->users) ? es : NULL;
 }
 
 /**
@@ -48,7 +54,8 @@ struct enoki_sched *enoki_get_used(u32 id)
  * @id: its number
  *
  * Context: may sleep, no locks.
- * Return: the policy, or NULL if there is none or its module is going.
+ * Return: the policy, or NULL if there is none, its module is going, or it has been
+ *         ejected.
  */
 struct enoki_sched *enoki_get(u32 id)
 {
@@ -59,14 +66,15 @@ struct enoki_sched *enoki_get(u32 id)
 
 	guard(mutex)(&enoki_mutex);
 	es = enoki_find(id);
-	if (!es)
+	if (!es || enoki_ejected(es))
 		return NULL;
 
 	if (!atomic_inc_not_zero(&es->users)) {
 		if (!try_module_get(es->ops->owner))
 			return NULL;
-		static_branch_inc(&__enoki_enabled);
+		static_branch_inc(&__enoki_enabled.key);
 		atomic_set(&es->users, 1);
+		enoki_watch();
 	}
 
 	return es;
@@ -77,7 +85,7 @@ static void enoki_put_locked(struct enoki_sched *es)
 {
 	guard(mutex)(&enoki_mutex);
 	if (atomic_dec_and_test(&es->users)) {
-		static_branch_dec(&__enoki_enabled);
+		static_branch_slow_dec_deferred(&__enoki_enabled);
 		module_put(es->ops->owner);
 	}
 }
@@ -184,7 +192,8 @@ static void enoki_take_lost(struct enoki_sched *es, struct enoki_task *token)
 		if (p->enoki.token == token && p->enoki.gen == token->gen &&
 		    p->enoki.state == ENOKI_QUEUED &&
 		    p->enoki.slot->gen == token->gen) {
-			enoki_reject(es, ENOKI_REJ_lost);
+			update_rq_clock(rq_guard.rq);
+			enoki_lost(rq_guard.rq, p);
 			WRITE_ONCE(p->enoki.slot->gen, token->gen + 1);
 			enoki_set_state(p, ENOKI_ORPHAN);
 			if (!sched_class_above(rq_guard.rq->donor->sched_class,
@@ -264,7 +273,8 @@ static void enoki_work_fn(struct work_struct *work)
 	llist_for_each_safe(node, next, llist_del_all(&es->freed))
 		es->ops->free_task(enoki_of_node(node));
 
-	enoki_renew_tokens(es);
+	if (!enoki_ejected(es))
+		enoki_renew_tokens(es);
 
 	llist_for_each_entry_safe(slot, tmp, slots, free_node) {
 		enoki_slot_free(slot);
@@ -310,6 +320,13 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 	if (!ops->id || ops->id > ENOKI_MAX_ID) {
 		enoki_set_error("policy %s: number %u is not in 1..%u", ops->name, ops->id,
 				ENOKI_MAX_ID);
+		return -EINVAL;
+	}
+	if (ops->timeout_ms && (ops->timeout_ms < ENOKI_MIN_TIMEOUT_MS ||
+				ops->timeout_ms > ENOKI_MAX_TIMEOUT_MS)) {
+		enoki_set_error("policy %s: timeout_ms %u is not in %u..%u", ops->name,
+				ops->timeout_ms, ENOKI_MIN_TIMEOUT_MS,
+				ENOKI_MAX_TIMEOUT_MS);
 		return -EINVAL;
 	}
 	if (ops->nr_timers > ENOKI_MAX_TIMERS) {
@@ -396,6 +413,9 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	es->defer = IRQ_WORK_INIT_HARD(enoki_defer_fn);
 	INIT_WORK(&es->work, enoki_work_fn);
 	raw_spin_lock_init(&es->log_lock);
+	ratelimit_state_init(&es->log_limit, ENOKI_LOG_INTERVAL, ENOKI_LOG_LINES);
+	enoki_eject_init(es);
+	enoki_watch_init(es);
 	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
 	INIT_WORK(&es->log_work, enoki_log_fn);
 	init_completion(&es->released);
@@ -497,6 +517,7 @@ void enoki_unregister(struct enoki_sched *es)
 		enoki_timers_cancel(es);
 		irq_work_sync(&es->defer);
 		irq_work_sync(&es->log_kick);
+		enoki_eject_sync(es);
 		/* They may run on two CPUs at once, and only one was waited for. */
 		synchronize_rcu();
 		flush_work(&es->work);

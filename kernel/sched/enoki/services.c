@@ -111,7 +111,7 @@ void enoki_log_kick(struct irq_work *irq_work)
  * enoki_log_fn - print what a policy has said
  * @work: its log_work
  *
- * A policy may say more than a console can print: not in an interrupt.
+ * A policy may say more than a console can print: not in an interrupt, and not all.
  *
  * Context: process context.
  */
@@ -132,8 +132,9 @@ void enoki_log_fn(struct work_struct *work)
 		}
 		if (!len)
 			break;
-		pr_info("sched_enoki: %s: %.*s\n", es->ops->name,
-			(int)min(len - 1, sizeof(line)), line);
+		if (__ratelimit(&es->log_limit))
+			pr_info("sched_enoki: %s: %.*s\n", es->ops->name,
+				(int)min(len - 1, sizeof(line)), line);
 		cond_resched();
 	}
 }
@@ -144,7 +145,7 @@ void enoki_log_fn(struct work_struct *work)
  * @msg: one line, without its end
  * @len: its length
  *
- * Words that find no room are dropped.
+ * Words that find no room are dropped, and so are lines that come too fast.
  *
  * Context: any call of the policy.
  */

@@ -50,6 +50,20 @@ static ssize_t abi_version_show(struct kobject *kobj, struct kobj_attribute *att
 	return sysfs_emit(buf, "%u\n", ENOKI_ABI_VERSION);
 }
 
+static ssize_t last_exit_read(struct file *file, struct kobject *kobj,
+			      const struct bin_attribute *attr, char *buf, loff_t pos,
+			      size_t count)
+{
+	return enoki_last_exit(buf, pos, count);
+}
+
+static const struct bin_attribute enoki_last_exit_attr = __BIN_ATTR_RO(last_exit, 0);
+
+static const struct bin_attribute *const enoki_bin_attrs[] = {
+	&enoki_last_exit_attr,
+	NULL,
+};
+
 static struct kobj_attribute enoki_last_error_attr = __ATTR_RO(last_error);
 static struct kobj_attribute enoki_abi_version_attr = __ATTR_RO(abi_version);
 
@@ -61,6 +75,7 @@ static struct attribute *enoki_attrs[] = {
 
 static const struct attribute_group enoki_attr_group = {
 	.attrs = enoki_attrs,
+	.bin_attrs = enoki_bin_attrs,
 };
 
 static struct enoki_sched *enoki_of_kobj(struct kobject *kobj)
@@ -90,6 +105,94 @@ static ssize_t module_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return sysfs_emit(buf, "%s\n", module_name(enoki_of_kobj(kobj)->ops->owner));
 }
 
+/* The words of enoki_exit_name(). */
+static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	enum enoki_exit why = READ_ONCE(enoki_of_kobj(kobj)->ejected);
+
+	if (!why)
+		return sysfs_emit(buf, "in office\n");
+
+	return sysfs_emit(buf, "ejected: %s\n", enoki_exit_name(why));
+}
+
+static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr,
+			   const char *buf, size_t count)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	bool on;
+	int ret;
+
+	ret = kstrtobool(buf, &on);
+	if (ret || !on) {
+		enoki_set_error("policy %s: write 1 to eject, to eject it", es->ops->name);
+		return -EINVAL;
+	}
+	enoki_eject(es, ENOKI_EXIT_REQUEST, NULL);
+
+	return count;
+}
+
+/* Read a number for @what of a policy; in words if it is none or out of range. */
+static int enoki_read_uint(struct kobject *kobj, const char *what, const char *buf,
+			   unsigned int min, unsigned int max, unsigned int *value)
+{
+	unsigned int new;
+
+	if (kstrtouint(buf, 0, &new) || new < min || new > max) {
+		enoki_set_error("policy %s: %s is a number from %u to %u",
+				enoki_of_kobj(kobj)->ops->name, what, min, max);
+		return -EINVAL;
+	}
+	WRITE_ONCE(*value, new);
+
+	return 0;
+}
+
+static ssize_t timeout_ms_show(struct kobject *kobj, struct kobj_attribute *attr,
+			       char *buf)
+{
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->timeout_ms);
+}
+
+static ssize_t timeout_ms_store(struct kobject *kobj, struct kobj_attribute *attr,
+				const char *buf, size_t count)
+{
+	int ret = enoki_read_uint(kobj, "timeout_ms", buf, ENOKI_MIN_TIMEOUT_MS,
+				  ENOKI_MAX_TIMEOUT_MS, &enoki_of_kobj(kobj)->timeout_ms);
+
+	if (ret)
+		return ret;
+	enoki_watch();
+
+	return count;
+}
+
+static ssize_t budget_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->budget);
+}
+
+static ssize_t budget_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t count)
+{
+	return enoki_read_uint(kobj, "budget", buf, 0, INT_MAX,
+			       &enoki_of_kobj(kobj)->budget) ?: count;
+}
+
+static ssize_t max_rejects_show(struct kobject *kobj, struct kobj_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->max_rejects);
+}
+
+static ssize_t max_rejects_store(struct kobject *kobj, struct kobj_attribute *attr,
+				 const char *buf, size_t count)
+{
+	return enoki_read_uint(kobj, "max_rejects", buf, 0, INT_MAX,
+			       &enoki_of_kobj(kobj)->max_rejects) ?: count;
+}
+
 /* Tasks whose memory is yet to be freed count: at 0 the module can go. */
 static ssize_t nr_tasks_show(struct kobject *kobj, struct kobj_attribute *attr,
 			     char *buf)
@@ -116,6 +219,7 @@ static const char * const enoki_event_names[ENOKI_NR_EVENTS] = {
 	[ENOKI_EV_balance_err]         = "balance_err",
 	[ENOKI_EV_steal]               = "steal",
 	[ENOKI_EV_migrate_task_rq]     = "migrate_task_rq",
+	[ENOKI_EV_task_rescued]        = "task_rescued",
 	[ENOKI_EV_task_prio_changed]   = "task_prio_changed",
 	[ENOKI_EV_task_affinity_changed] = "task_affinity_changed",
 	[ENOKI_EV_cpu_online]          = "cpu_online",
@@ -135,6 +239,28 @@ static const char * const enoki_reject_names[ENOKI_NR_REJECTS] = {
 	[ENOKI_REJ_lost]               = "lost",
 	[ENOKI_REJ_select_cpu]         = "select_cpu",
 };
+
+/**
+ * enoki_event_name - the name of what is counted of a policy
+ * @event: &enum enoki_event
+ *
+ * Return: a static string.
+ */
+const char *enoki_event_name(unsigned int event)
+{
+	return event < ENOKI_NR_EVENTS ? enoki_event_names[event] : "no call";
+}
+
+/**
+ * enoki_reject_name - the name of why an answer is refused
+ * @reject: &enum enoki_reject
+ *
+ * Return: a static string.
+ */
+const char *enoki_reject_name(unsigned int reject)
+{
+	return reject < ENOKI_NR_REJECTS ? enoki_reject_names[reject] : "?";
+}
 
 static ssize_t events_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
@@ -175,6 +301,11 @@ static struct kobj_attribute enoki_name_attr = __ATTR_RO(name);
 static struct kobj_attribute enoki_version_attr = __ATTR_RO(version);
 static struct kobj_attribute enoki_module_attr = __ATTR_RO(module);
 static struct kobj_attribute enoki_nr_tasks_attr = __ATTR_RO(nr_tasks);
+static struct kobj_attribute enoki_state_attr = __ATTR_RO(state);
+static struct kobj_attribute enoki_eject_attr = __ATTR_WO(eject);
+static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
+static struct kobj_attribute enoki_budget_attr = __ATTR_RW(budget);
+static struct kobj_attribute enoki_max_rejects_attr = __ATTR_RW(max_rejects);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
 
@@ -184,6 +315,11 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_version_attr.attr,
 	&enoki_module_attr.attr,
 	&enoki_nr_tasks_attr.attr,
+	&enoki_state_attr.attr,
+	&enoki_eject_attr.attr,
+	&enoki_timeout_ms_attr.attr,
+	&enoki_budget_attr.attr,
+	&enoki_max_rejects_attr.attr,
 	&enoki_events_attr.attr,
 	&enoki_rejected_attr.attr,
 	NULL,
@@ -215,7 +351,7 @@ bool enoki_sysfs_has(const char *name)
 		if (!strcmp((*attr)->name, name))
 			return true;
 
-	return false;
+	return !strcmp(enoki_last_exit_attr.attr.name, name);
 }
 
 /**

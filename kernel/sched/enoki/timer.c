@@ -164,9 +164,8 @@ static enum hrtimer_restart enoki_timer_fn(struct hrtimer *hrtimer)
 {
 	struct enoki_timer *timer = container_of(hrtimer, struct enoki_timer, hrtimer);
 	struct enoki_sched *es = timer->es;
-	struct enoki_ctx cx = enoki_local_ctx(es);
 
-	ENOKI_CALL(es, timer_fired, &cx, timer - es->timers);
+	enoki_call_timer_fired(es, timer - es->timers);
 
 	return HRTIMER_NORESTART;
 }
@@ -215,11 +214,12 @@ void enoki_timers_cancel(struct enoki_sched *es)
  * @delay_ns: how much later, in ns
  *
  * Context: any call of the policy.
- * Return: 0, or -EINVAL if the policy has no such timer or is being removed.
+ * Return: 0, or -EINVAL if the policy has no such timer, is being removed or has been
+ *         ejected.
  */
 int enoki_timer_arm(struct enoki_sched *es, u32 nr, u64 delay_ns)
 {
-	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying))
+	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying) || enoki_ejected(es))
 		return -EINVAL;
 
 	delay_ns = clamp_t(u64, delay_ns, ENOKI_MIN_SLICE_NS, KTIME_MAX);

@@ -130,7 +130,7 @@ void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info)
 }
 
 /* Before the policy sees a token that the class owns: is what it says still so? */
-static void enoki_refresh(struct task_struct *p, struct enoki_task *token)
+static __always_inline void enoki_refresh(struct task_struct *p, struct enoki_task *token)
 {
 	if (unlikely(p->enoki.flags & ENOKI_P_CHANGED)) {
 		p->enoki.flags &= ~ENOKI_P_CHANGED;
@@ -199,22 +199,24 @@ static void enoki_check_state(struct task_struct *p, enum enoki_state state)
 static inline void enoki_check_state(struct task_struct *p, enum enoki_state state) { }
 #endif
 
-/**
- * enoki_set_state - move a task's token on
- * @p: the task
- * @state: who owns it from now on
- *
- * Context: the task's run queue locked.
+static noinline void enoki_count_orphan(struct task_struct *p, int change)
+{
+	enoki_prq_of(p->enoki.es, task_cpu(p))->nr_orphans += change;
+}
+
+/*
+ * Move a task's token on: from now on it is in @state. The task's run queue is
+ * locked. In line, as is enoki_lend(): both are done many times in each switch.
  */
-void enoki_set_state(struct task_struct *p, enum enoki_state state)
+static __always_inline void enoki_set_state(struct task_struct *p, enum enoki_state state)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 
 	enoki_check_state(p, state);
 	if (unlikely(ent->state == ENOKI_ORPHAN))
-		enoki_prq_of(ent->es, task_cpu(p))->nr_orphans--;
+		enoki_count_orphan(p, -1);
 	if (unlikely(state == ENOKI_ORPHAN))
-		enoki_prq_of(ent->es, task_cpu(p))->nr_orphans++;
+		enoki_count_orphan(p, 1);
 	ent->state = state;
 }
 
@@ -223,18 +225,19 @@ void enoki_set_state(struct task_struct *p, enum enoki_state state)
  * @rq: the task's run queue, locked
  * @p: the task, whose token the class owns
  *
- * Return: the token, to be passed on at once; NULL if it was lost earlier, then
- *         the class is to run the task by itself.
+ * Return: the token, to be passed on at once; NULL if it was lost earlier, or the
+ *         policy has been ejected, then the class is to run the task by itself.
  */
 struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token = ent->token;
 
-	if (unlikely(!token)) {
+	if (unlikely(!token || enoki_ejected(ent->es))) {
 		enoki_set_state(p, ENOKI_ORPHAN);
 		/* Again, if there was no memory for a new one. */
-		enoki_defer(ent->es);
+		if (!token)
+			enoki_defer(ent->es);
 		return NULL;
 	}
 
@@ -244,29 +247,49 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 	WRITE_ONCE(ent->slot->gen, ent->gen);
 	token->gen = ent->gen;
 	token->cpu = cpu_of(rq);
-	ent->flags &= ~ENOKI_P_NEW;
+	ent->flags &= ~(ENOKI_P_NEW | ENOKI_P_SEEN);
+
+	return token;
+}
+
+/*
+ * Let the policy see a task whose token the class owns. Its run queue is locked, or
+ * its pi_lock while it is off the CPU. Return: the token for the length of one call,
+ * or NULL if it was lost or the policy has been ejected.
+ */
+static __always_inline struct enoki_task *enoki_lend(struct task_struct *p)
+{
+	struct enoki_task *token = p->enoki.token;
+
+	if (unlikely(!token || enoki_ejected(p->enoki.es)))
+		return NULL;
+
+	enoki_refresh(p, token);
+	/* So that services know whose it is. The next grant has another. */
+	token->gen = p->enoki.slot->gen;
+	token->cpu = task_cpu(p);
 
 	return token;
 }
 
 /**
- * enoki_lend - let the policy see a task whose token the class owns
- * @p: the task; its run queue is locked, or its pi_lock while it is off the CPU
- *
- * Return: the token for the length of one call, or NULL if it was lost.
+ * enoki_lost - the policy has lost the token of a task
+ * @rq: the task's run queue, locked
+ * @p: the task
  */
-struct enoki_task *enoki_lend(struct task_struct *p)
+void enoki_lost(struct rq *rq, struct task_struct *p)
 {
-	struct enoki_task *token = p->enoki.token;
+	struct enoki_offence offence = {
+		.time_ns = rq_clock(rq),
+		.task_id = p->enoki.task_id,
+		.cpu = cpu_of(rq),
+		.pid = task_pid_nr(p),
+		.call = ENOKI_NR_EVENTS,
+	};
 
-	if (likely(token)) {
-		enoki_refresh(p, token);
-		/* So that services know whose it is. The next grant has another. */
-		token->gen = p->enoki.slot->gen;
-		token->cpu = task_cpu(p);
-	}
-
-	return token;
+	strscpy(offence.comm, p->comm);
+	enoki_reject(p->enoki.es, ENOKI_REJ_lost);
+	enoki_offend(p->enoki.es, ENOKI_EXIT_LOST, &offence);
 }
 
 /**
@@ -283,20 +306,23 @@ struct enoki_task *enoki_lend(struct task_struct *p)
 bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
-	struct enoki_ctx cx = enoki_rq_ctx(ent->es, rq);
 	struct enoki_task *back;
 
-	back = ENOKI_CALL(ent->es, migrate_task_rq, &cx, ent->token, why);
+	back = enoki_call_migrate_task_rq(ent->es, rq, ent->token, why);
 	/* From here on the last grant is worth nothing, whoever has it. */
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
 	if (likely(back == ent->token))
 		return true;
 
 	ent->token = NULL;
-	enoki_reject(ent->es, ENOKI_REJ_lost);
 	if (back)
 		enoki_token_drop(back);
-	enoki_defer(ent->es);
+	if (!enoki_ejected(ent->es)) {
+		/* A rescue is an offence already, and counted. */
+		if (why != ENOKI_LEAVE_RESCUE)
+			enoki_lost(rq, p);
+		enoki_defer(ent->es);
+	}
 
 	return false;
 }

@@ -63,7 +63,7 @@ module_param(nr_timers, uint, 0444);
 MODULE_PARM_DESC(nr_timers, "Timers to claim");
 
 /* How often the class took a token back, by enum enoki_leave. */
-static unsigned long leaves[ENOKI_LEAVE_OVERRIDE + 1];
+static unsigned long leaves[ENOKI_LEAVE_RESCUE + 1];
 
 static int leaves_get(char *text, const struct kernel_param *kp)
 {
@@ -334,6 +334,10 @@ static void hostile_timer_fired(void *sched, const struct enoki_ctx *cx, u32 tim
 {
 }
 
+static void hostile_rescued(void *sched, const struct enoki_ctx *cx, u64 id, u64 waited_ns)
+{
+}
+
 static struct enoki_ops hostile_ops = {
 	.version		= "1",
 	.owner			= THIS_MODULE,
@@ -356,6 +360,7 @@ static struct enoki_ops hostile_ops = {
 	.balance		= hostile_balance,
 	.balance_err		= hostile_balance_err,
 	.migrate_task_rq	= hostile_migrate_task_rq,
+	.task_rescued		= hostile_rescued,
 	.task_prio_changed	= hostile_changed,
 	.task_affinity_changed	= hostile_changed,
 	.cpu_online		= hostile_cpu,

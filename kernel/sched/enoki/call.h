@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The calls of a policy. What is to see, alter or hold back every one of them
+ * goes here, and nowhere else is a policy called with a context.
+ *
+ * A call that hands out a token or lends a task comes after enoki_grant() or
+ * enoki_lend(), which have none to give for an ejected policy. The others ask for
+ * themselves whether it is still there.
+ */
+#ifndef _KERNEL_SCHED_ENOKI_CALL_H
+#define _KERNEL_SCHED_ENOKI_CALL_H
+
+/*
+ * Which policy this CPU is in, and in which call: the address of its enoki_sched,
+ * which is aligned so that its lowest bits are free, plus the enum enoki_event.
+ */
+DECLARE_PER_CPU(unsigned long, enoki_calling);
+
+#define ENOKI_CALL_MASK	63UL
+
+static_assert(ENOKI_NR_EVENTS <= ENOKI_CALL_MASK);
+static_assert(__alignof__(struct enoki_sched) > ENOKI_CALL_MASK);
+
+/* Has the policy been ejected? It is not to be called any more then. */
+static __always_inline bool enoki_ejected(const struct enoki_sched *es)
+{
+	return unlikely(READ_ONCE(es->ejected));
+}
+
+/* The policy that a CPU is in, NULL if none; it stays for as long as it is. */
+static inline struct enoki_sched *enoki_called_on(int cpu)
+{
+	return (void *)(READ_ONCE(per_cpu(enoki_calling, cpu)) & ~ENOKI_CALL_MASK);
+}
+
+static __always_inline void enoki_call_begin(struct enoki_sched *es, enum enoki_event ev)
+{
+	lockdep_assert_irqs_disabled();
+	__this_cpu_write(enoki_calling, (unsigned long)es + ev);
+	this_cpu_inc(es->stats->events[ev]);
+}
+
+static __always_inline void enoki_call_end(void)
+{
+	__this_cpu_write(enoki_calling, 0);
+}
+
+#define enoki_count(_es, _ev)							\
+	this_cpu_inc((_es)->stats->events[ENOKI_EV_##_ev])
+
+/* A call that answers nothing. */
+#define ENOKI_TELL(_es, _op, ...)						\
+do {										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	enoki_call_begin(__es, ENOKI_EV_##_op);					\
+	__es->ops->_op(__es->priv, ##__VA_ARGS__);				\
+	enoki_call_end();							\
+} while (0)
+
+/* A call whose answer is this expression's value. */
+#define ENOKI_ASK(_es, _op, ...)						\
+({										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	enoki_call_begin(__es, ENOKI_EV_##_op);					\
+	__auto_type __answer = __es->ops->_op(__es->priv, ##__VA_ARGS__);	\
+	enoki_call_end();							\
+	__answer;								\
+})
+
+/* The context of a call under @rq's lock. */
+static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *rq)
+{
+	return (struct enoki_ctx){
+		.now_ns	= rq_clock(rq),
+		.cpu	= cpu_of(rq),
+		.es	= es,
+	};
+}
+
+/* The context of a call without a run queue; interrupts are off. */
+static inline struct enoki_ctx enoki_local_ctx(struct enoki_sched *es)
+{
+	return (struct enoki_ctx){
+		.now_ns	= sched_clock_cpu(smp_processor_id()),
+		.cpu	= smp_processor_id(),
+		.es	= es,
+	};
+}
+
+/* Tokens that pass to the policy. */
+
+#define ENOKI_GRANT_CALL(_op)							\
+static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
+				    struct enoki_task *token)			\
+{										\
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
+										\
+	ENOKI_TELL(es, _op, &cx, token);					\
+}
+
+ENOKI_GRANT_CALL(task_new)
+ENOKI_GRANT_CALL(task_preempt)
+ENOKI_GRANT_CALL(task_yield)
+
+static inline void enoki_call_task_wakeup(struct enoki_sched *es, struct rq *rq,
+					  struct enoki_task *token, u32 flags)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	ENOKI_TELL(es, task_wakeup, &cx, token, flags);
+}
+
+static inline void enoki_call_task_migrated(struct enoki_sched *es, struct rq *rq,
+					    struct enoki_task *token, s32 from)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	ENOKI_TELL(es, task_migrated, &cx, token, from);
+}
+
+static inline void enoki_call_pnt_err(struct enoki_sched *es, struct rq *rq,
+				      struct enoki_task *token, enum enoki_err err)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	ENOKI_TELL(es, pnt_err, &cx, token, err);
+}
+
+/* Tasks that are lent to it. */
+
+ENOKI_GRANT_CALL(task_blocked)
+ENOKI_GRANT_CALL(task_dead)
+ENOKI_GRANT_CALL(task_departed)
+
+static inline bool enoki_call_task_tick(struct enoki_sched *es, struct rq *rq,
+					struct enoki_task *token)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	return ENOKI_ASK(es, task_tick, &cx, token);
+}
+
+static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *rq,
+					     struct enoki_task *token, u64 woken_id)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	return ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id);
+}
+
+static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
+					    struct enoki_task *token, s32 prev_cpu,
+					    u32 flags)
+{
+	struct enoki_ctx cx = enoki_local_ctx(es);
+
+	return ENOKI_ASK(es, select_task_rq, &cx, token, prev_cpu, flags);
+}
+
+/* Decisions. */
+
+static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *es,
+							   struct rq *rq,
+							   struct enoki_task *prev,
+							   u64 *slice_ns)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	return ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
+}
+
+static inline bool enoki_call_balance(struct enoki_sched *es, struct rq *rq,
+				      struct enoki_key *key)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	return ENOKI_ASK(es, balance, &cx, key);
+}
+
+static inline void enoki_call_balance_err(struct enoki_sched *es, struct rq *rq,
+					  const struct enoki_key *key, u32 err)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	if (!enoki_ejected(es))
+		ENOKI_TELL(es, balance_err, &cx, key, err);
+}
+
+static inline struct enoki_task *enoki_call_migrate_task_rq(struct enoki_sched *es,
+							    struct rq *rq,
+							    struct enoki_task *token,
+							    enum enoki_leave why)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	return enoki_ejected(es) ? NULL : ENOKI_ASK(es, migrate_task_rq, &cx, token, why);
+}
+
+static inline void enoki_call_task_rescued(struct enoki_sched *es, struct rq *rq, u64 id,
+					   u64 waited_ns)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+
+	ENOKI_TELL(es, task_rescued, &cx, id, waited_ns);
+}
+
+/* Changes. */
+
+#define ENOKI_CHANGE_CALL(_op)							\
+static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
+				    struct enoki_task *token,			\
+				    const struct enoki_task_info *info)		\
+{										\
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
+										\
+	if (!enoki_ejected(es))							\
+		ENOKI_TELL(es, _op, &cx, token, info);				\
+}
+
+ENOKI_CHANGE_CALL(task_prio_changed)
+ENOKI_CHANGE_CALL(task_affinity_changed)
+
+/* CPUs and time. */
+
+#define ENOKI_EVENT_CALL(_op, _type)						\
+static inline void enoki_call_##_op(struct enoki_sched *es, _type arg)		\
+{										\
+	struct enoki_ctx cx = enoki_local_ctx(es);				\
+										\
+	if (!enoki_ejected(es))							\
+		ENOKI_TELL(es, _op, &cx, arg);					\
+}
+
+ENOKI_EVENT_CALL(cpu_online, s32)
+ENOKI_EVENT_CALL(cpu_offline, s32)
+ENOKI_EVENT_CALL(timer_fired, u32)
+
+#endif /* _KERNEL_SCHED_ENOKI_CALL_H */

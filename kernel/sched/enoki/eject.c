@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How a policy is put out of office, and its tasks go on.
+ *
+ * From the moment that enoki_sched::ejected is set the policy is not called any
+ * more. Its tasks are run by the class, first come first served with finite
+ * slices, until a worker has moved each of them to what it would be without Enoki.
+ * The policy keeps the tokens that it has; they are worth nothing any more, and go
+ * when its module is removed, which then is possible.
+ *
+ * A policy gets a number of offences before that, each of which the class has put
+ * right by itself.
+ */
+#include <linux/sysrq.h>
+
+/* So long an offence counts. */
+#define ENOKI_BUDGET_NS		(10ULL * NSEC_PER_SEC)
+/* So many of them are put up with. */
+#define ENOKI_BUDGET		8
+
+/**
+ * enoki_eject - put a policy out of office
+ * @es: the policy
+ * @why: for what
+ * @offence: the last thing that it did, or NULL
+ *
+ * Only the first reason counts.
+ *
+ * Context: any, run queue locks and NMIs included.
+ */
+void enoki_eject(struct enoki_sched *es, enum enoki_exit why,
+		 const struct enoki_offence *offence)
+{
+	if (atomic_cmpxchg(&es->exit_claim, 0, 1))
+		return;
+
+	if (offence)
+		es->exit = *offence;
+	else
+		es->exit = (struct enoki_offence){ .cpu = -1, .call = ENOKI_NR_EVENTS };
+	if (!es->exit.time_ns)
+		es->exit.time_ns = local_clock();
+	/* Whoever sees that it is ejected may see what for. */
+	smp_store_release(&es->ejected, why);
+	irq_work_queue(&es->eject_kick);
+}
+
+/**
+ * enoki_offend - count an offence of a policy
+ * @es: the policy
+ * @why: what kind of offence
+ * @offence: what happened; the class has put it right
+ *
+ * Context: any with interrupts off, run queue locks included.
+ * Return: the policy stays. Otherwise it has been ejected, now or before.
+ */
+bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
+		  const struct enoki_offence *offence)
+{
+	u64 now = ktime_get_mono_fast_ns();
+	bool over;
+
+	if (enoki_ejected(es))
+		return false;
+
+	scoped_guard (raw_spinlock, &es->lock) {
+		if (now - es->offences_since > ENOKI_BUDGET_NS) {
+			es->offences_since = now;
+			es->offences = 0;
+		}
+		over = ++es->offences > READ_ONCE(es->budget);
+		es->offence = *offence;
+		es->offence_kind = why;
+	}
+	if (over)
+		enoki_eject(es, why, offence);
+	else
+		irq_work_queue(&es->eject_kick);
+
+	return !over;
+}
+
+static void enoki_eject_kick(struct irq_work *irq_work)
+{
+	struct enoki_sched *es = container_of(irq_work, struct enoki_sched, eject_kick);
+	int cpu;
+
+	/* Where its tasks wait for it, it would be asked at the next event only. */
+	if (enoki_ejected(es)) {
+		for_each_online_cpu(cpu)
+			if (READ_ONCE(enoki_prq_of(es, cpu)->nr_running))
+				enoki_kick(cpu_rq(cpu), true, false);
+	}
+	queue_work(system_dfl_wq, &es->eject_work);
+}
+
+/*
+ * Any task that others can see; one that is being forked has no reference to take.
+ * Nor is one taken whose CPU is in the policy still, and may never leave it.
+ */
+static struct task_struct *enoki_first_task(struct enoki_sched *es)
+{
+	struct task_struct *p;
+
+	guard(raw_spinlock_irqsave)(&es->lock);
+	list_for_each_entry(p, &es->tasks, enoki.tasks_node) {
+		if (READ_ONCE(p->__state) != TASK_NEW && enoki_called_on(task_cpu(p)) != es)
+			return get_task_struct(p);
+	}
+
+	return NULL;
+}
+
+/* Make @p what it would be without Enoki; a boosted task stays boosted. */
+static void enoki_move_out(struct enoki_sched *es, struct task_struct *p)
+{
+	unsigned int flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
+	const struct sched_class *class;
+	struct enoki_attach none = { };
+
+	CLASS(task_rq_lock, rq_guard)(p);
+	if (p->enoki.es != es)
+		return;
+
+	update_rq_clock(rq_guard.rq);
+	class = __setscheduler_class(SCHED_NORMAL, p->prio);
+	if (class != p->sched_class)
+		flags |= DEQUEUE_CLASS;
+
+	scoped_guard (sched_change, p, flags) {
+		p->policy = SCHED_NORMAL;
+		enoki_attach_commit(rq_guard.rq, p, &none);
+		p->sched_class = class;
+	}
+}
+
+static unsigned int enoki_move_all_out(struct enoki_sched *es)
+{
+	struct task_struct *p;
+	unsigned int nr = 0;
+
+	while ((p = enoki_first_task(es))) {
+		enoki_move_out(es, p);
+		put_task_struct(p);
+		nr++;
+		cond_resched();
+	}
+
+	return nr;
+}
+
+static void enoki_eject_fn(struct work_struct *work)
+{
+	struct enoki_sched *es = container_of(work, struct enoki_sched, eject_work);
+	/* Pairs with the release in enoki_eject(). */
+	enum enoki_exit why = smp_load_acquire(&es->ejected);
+	struct enoki_offence offence;
+	unsigned int nr;
+
+	if (!why) {
+		scoped_guard (raw_spinlock_irq, &es->lock) {
+			offence = es->offence;
+			why = es->offence_kind;
+			es->offence_kind = ENOKI_EXIT_NONE;
+		}
+		if (why)
+			enoki_report(es, why, &offence);
+		return;
+	}
+
+	if (!es->reported)
+		enoki_report(es, why, &es->exit);
+	es->reported = true;
+
+	/*
+	 * Tasks may still come: those that were passed over, and those that were
+	 * on their way when it was ejected. All of them are users already.
+	 */
+	nr = enoki_move_all_out(es);
+	while (atomic_read(&es->users)) {
+		schedule_timeout_uninterruptible(1);
+		nr += enoki_move_all_out(es);
+	}
+	enoki_timers_cancel(es);
+	if (nr)
+		pr_notice("sched_enoki: policy %s: its %u tasks go on without it; its module %s can be removed\n",
+			  es->ops->name, nr, module_name(es->ops->owner));
+}
+
+/**
+ * enoki_eject_init - set up what it takes to eject a policy
+ * @es: the policy, new
+ */
+void enoki_eject_init(struct enoki_sched *es)
+{
+	atomic_set(&es->exit_claim, 0);
+	es->budget = ENOKI_BUDGET;
+	es->eject_kick = IRQ_WORK_INIT_HARD(enoki_eject_kick);
+	INIT_WORK(&es->eject_work, enoki_eject_fn);
+}
+
+/**
+ * enoki_eject_sync - wait until nothing is going on here any more
+ * @es: the policy, without tasks and not in the registry
+ *
+ * Context: may sleep.
+ */
+void enoki_eject_sync(struct enoki_sched *es)
+{
+	irq_work_sync(&es->eject_kick);
+	synchronize_rcu();
+	flush_work(&es->eject_work);
+}
+
+/* Eject all policies that have tasks. */
+static void enoki_eject_all(enum enoki_exit why)
+{
+	struct enoki_sched *es;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node)
+		enoki_eject(es, why, NULL);
+}
+
+static void enoki_sysrq_eject(u8 key)
+{
+	enoki_eject_all(ENOKI_EXIT_SYSRQ);
+}
+
+static const struct sysrq_key_op enoki_sysrq_op = {
+	.handler	= enoki_sysrq_eject,
+	.help_msg	= "eject-enoki(E)",
+	.action_msg	= "Eject all Enoki policies",
+	.enable_mask	= SYSRQ_ENABLE_RTNICE,
+};
+
+static int __init enoki_eject_setup(void)
+{
+	return register_sysrq_key('E', &enoki_sysrq_op);
+}
+late_initcall(enoki_eject_setup);
+
+/*
+ * The kernel's own detectors.
+ */
+
+/* The policy that @cpu is in, and the call; NULL if it is in none. */
+static struct enoki_sched *enoki_caught(int cpu, struct enoki_offence *offence)
+{
+	*offence = (struct enoki_offence){
+		.time_ns	= local_clock(),
+		.cpu		= cpu,
+		.call		= READ_ONCE(per_cpu(enoki_calling, cpu)) & ENOKI_CALL_MASK,
+	};
+
+	return enoki_called_on(cpu);
+}
+
+/**
+ * enoki_softlockup - a CPU has not scheduled for long
+ * @dur_s: for how long, in s
+ *
+ * Interrupts happen, so the CPU is in no policy; but the tasks of the policy that
+ * runs it may be why.
+ *
+ * Context: timer interrupt.
+ */
+void enoki_softlockup(u32 dur_s)
+{
+	int cpu = smp_processor_id();
+	struct enoki_offence offence = {
+		.cpu = cpu, .call = ENOKI_NR_EVENTS, .amount = dur_s,
+	};
+	struct enoki_sched *es;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node)
+		if (READ_ONCE(enoki_prq_of(es, cpu)->nr_running))
+			enoki_eject(es, ENOKI_EXIT_SOFT_LOCKUP, &offence);
+}
+
+/**
+ * enoki_hardlockup - a CPU has not taken interrupts for long
+ * @cpu: the CPU
+ *
+ * Context: NMI, or another CPU's timer interrupt.
+ * Return: it is in a policy, which has been ejected for it just now.
+ */
+bool enoki_hardlockup(int cpu)
+{
+	struct enoki_offence offence;
+	struct enoki_sched *es;
+
+	guard(rcu)();
+	es = enoki_caught(cpu, &offence);
+	if (!es || enoki_ejected(es))
+		return false;
+
+	enoki_eject(es, ENOKI_EXIT_HARD_LOCKUP, &offence);
+	return true;
+}
+
+/**
+ * enoki_rcu_stall - CPUs hold up RCU
+ * @cpus: which
+ *
+ * Context: timer interrupt.
+ * Return: one of them is in a policy, which has been ejected for it just now.
+ */
+bool enoki_rcu_stall(const struct cpumask *cpus)
+{
+	struct enoki_offence offence;
+	struct enoki_sched *es;
+	bool any = false;
+	int cpu;
+
+	guard(rcu)();
+	for_each_cpu(cpu, cpus) {
+		es = enoki_caught(cpu, &offence);
+		if (!es || enoki_ejected(es))
+			continue;
+		enoki_eject(es, ENOKI_EXIT_RCU_STALL, &offence);
+		any = true;
+	}
+
+	return any;
+}

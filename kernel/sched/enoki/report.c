@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a policy did, for its author to read: one report for each ejection and
+ * each rescue. All of it is in /sys/kernel/sched_enoki/last_exit until the next
+ * one, the beginning also in the kernel log.
+ */
+
+#define ENOKI_REPORT_SIZE	(16 * 1024)
+
+/* How many of its tasks a report lists. */
+#define ENOKI_REPORT_TASKS	100
+
+static DEFINE_MUTEX(enoki_report_mutex);
+static char *enoki_report_text;
+static size_t enoki_report_len;
+
+static const char * const enoki_exit_names[ENOKI_NR_EXITS] = {
+	[ENOKI_EXIT_NONE]		= "none",
+	[ENOKI_EXIT_REQUEST]		= "request",
+	[ENOKI_EXIT_SYSRQ]		= "sysrq",
+	[ENOKI_EXIT_STALL]		= "stall",
+	[ENOKI_EXIT_LOST]		= "lost",
+	[ENOKI_EXIT_REJECTS]		= "rejects",
+	[ENOKI_EXIT_SOFT_LOCKUP]	= "soft_lockup",
+	[ENOKI_EXIT_HARD_LOCKUP]	= "hard_lockup",
+	[ENOKI_EXIT_RCU_STALL]		= "rcu_stall",
+};
+
+/**
+ * enoki_exit_name - what a policy was ejected for, in a word
+ * @why: &enum enoki_exit
+ *
+ * Return: a static string.
+ */
+const char *enoki_exit_name(enum enoki_exit why)
+{
+	return why < ENOKI_NR_EXITS ? enoki_exit_names[why] : "?";
+}
+
+struct enoki_report {
+	char	*text;
+	size_t	len;
+};
+
+static __printf(2, 3) void enoki_say(struct enoki_report *report, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	report->len += vscnprintf(report->text + report->len,
+				  ENOKI_REPORT_SIZE - report->len, fmt, args);
+	va_end(args);
+}
+
+/* In a sentence, with all that is known of it. */
+static void enoki_say_why(struct enoki_report *report, enum enoki_exit why,
+			  const struct enoki_offence *of)
+{
+	const u64 ms = div_u64(of->amount, NSEC_PER_MSEC);
+
+	enoki_say(report, "reason: %s: ", enoki_exit_name(why));
+	switch (why) {
+	case ENOKI_EXIT_STALL:
+		enoki_say(report, "task %llu (%s[%d]) was ready on CPU %d for %llu ms and was not picked\n",
+			  of->task_id, of->comm, of->pid, of->cpu, ms);
+		break;
+	case ENOKI_EXIT_LOST:
+		enoki_say(report, "the policy lost the token of task %llu (%s[%d]), ready on CPU %d\n",
+			  of->task_id, of->comm, of->pid, of->cpu);
+		break;
+	case ENOKI_EXIT_REJECTS:
+		enoki_say(report, "%llu of its answers could not be used, see rejected below\n",
+			  of->amount);
+		break;
+	case ENOKI_EXIT_SOFT_LOCKUP:
+		enoki_say(report, "CPU %d, which has tasks of it, was stuck for %llu s\n",
+			  of->cpu, of->amount);
+		break;
+	case ENOKI_EXIT_HARD_LOCKUP:
+		enoki_say(report, "CPU %d takes no interrupts: it is in the policy, in %s\n",
+			  of->cpu, enoki_event_name(of->call));
+		break;
+	case ENOKI_EXIT_RCU_STALL:
+		enoki_say(report, "CPU %d holds up RCU: it is in the policy, in %s\n",
+			  of->cpu, enoki_event_name(of->call));
+		break;
+	case ENOKI_EXIT_SYSRQ:
+		enoki_say(report, "somebody asked for it with sysrq\n");
+		break;
+	default:
+		enoki_say(report, "somebody wrote to its file eject\n");
+	}
+	enoki_say(report, "time: %llu.%06llu s\n", div_u64(of->time_ns, NSEC_PER_SEC),
+		  div_u64(of->time_ns % NSEC_PER_SEC, NSEC_PER_USEC));
+}
+
+static void enoki_say_counts(struct enoki_report *report, struct enoki_sched *es)
+{
+	int i, cpu;
+	u64 sum;
+
+	enoki_say(report, "rejected:");
+	for (i = 0; i < ENOKI_NR_REJECTS; i++) {
+		sum = 0;
+		for_each_possible_cpu(cpu)
+			sum += READ_ONCE(per_cpu_ptr(es->stats, cpu)->rejected[i]);
+		enoki_say(report, " %s %llu", enoki_reject_name(i), sum);
+	}
+	enoki_say(report, "\n");
+}
+
+static void enoki_say_cpus(struct enoki_report *report, struct enoki_sched *es)
+{
+	struct enoki_sched *called;
+	char comm[TASK_COMM_LEN];
+	struct enoki_prq prq;
+	unsigned int all;
+	struct rq *rq;
+	pid_t pid;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		rq = cpu_rq(cpu);
+		/* Who does not leave a policy any more may hold the lock for ever. */
+		scoped_guard (rcu) {
+			called = enoki_called_on(cpu);
+			if (called && !enoki_ejected(called))
+				called = NULL;
+		}
+		if (called) {
+			enoki_say(report, "CPU %d: in %s policy, in %s\n", cpu,
+				  called == es ? "this" : "another ejected",
+				  enoki_event_name(READ_ONCE(per_cpu(enoki_calling, cpu)) &
+						   ENOKI_CALL_MASK));
+			continue;
+		}
+		scoped_guard (rq_lock_irqsave, rq) {
+			prq = *enoki_prq_of(es, cpu);
+			all = rq->enoki.nr_running;
+			pid = task_pid_nr(rq->curr);
+			strscpy(comm, rq->curr->comm);
+		}
+		enoki_say(report, "CPU %d: runs %s[%d]; ready: %u of this policy (%u of them run by the class), %u of all\n",
+			  cpu, comm, pid, prq.nr_running, prq.nr_orphans, all);
+	}
+}
+
+static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
+{
+	struct task_struct *p;
+	unsigned int nr = 0;
+	u8 flags;
+
+	guard(raw_spinlock_irqsave)(&es->lock);
+	list_for_each_entry(p, &es->tasks, enoki.tasks_node) {
+		if (nr++ >= ENOKI_REPORT_TASKS)
+			continue;
+		/* As it was a moment ago: its run queue is not locked. */
+		flags = READ_ONCE(p->enoki.flags);
+		enoki_say(report, "task %llu: %s[%d] on CPU %d, %s%s, token %llu%s%s\n",
+			  p->enoki.task_id, p->comm, task_pid_nr(p), task_cpu(p),
+			  flags & ENOKI_P_COUNTED ? "ready, " : "", enoki_state_name(p),
+			  READ_ONCE(p->enoki.gen),
+			  READ_ONCE(p->enoki.token) ? "" : ", which is lost",
+			  flags & ENOKI_P_RESCUED ? ", rescued" : "");
+	}
+	if (nr > ENOKI_REPORT_TASKS)
+		enoki_say(report, "and %u tasks more\n", nr - ENOKI_REPORT_TASKS);
+}
+
+/* The first lines also go to the kernel log. */
+static void enoki_report_print(const struct enoki_report *report, int lines)
+{
+	const char *line = report->text, *end;
+
+	while (lines-- && *line) {
+		end = strchrnul(line, '\n');
+		pr_notice("sched_enoki: %.*s\n", (int)(end - line), line);
+		line = *end ? end + 1 : end;
+	}
+	if (*line)
+		pr_notice("sched_enoki: all of it: /sys/kernel/sched_enoki/last_exit\n");
+}
+
+/**
+ * enoki_report - report what a policy did
+ * @es: the policy
+ * @why: what kind of offence it was
+ * @offence: what happened
+ *
+ * Context: may sleep.
+ */
+void enoki_report(struct enoki_sched *es, enum enoki_exit why,
+		  const struct enoki_offence *offence)
+{
+	struct enoki_report report = {
+		.text = kvzalloc(ENOKI_REPORT_SIZE, GFP_KERNEL),
+	};
+	bool ejected = enoki_ejected(es);
+
+	if (!report.text) {
+		pr_err("sched_enoki: policy %s: %s (no memory for more)\n", es->ops->name,
+		       enoki_exit_name(why));
+		return;
+	}
+
+	enoki_say(&report, "policy %s, version %s, number %u, module %s: %s\n",
+		  es->ops->name, es->ops->version, es->ops->id,
+		  module_name(es->ops->owner),
+		  ejected ? "ejected, its tasks go on without it" :
+			    "a task was rescued, the policy goes on");
+	enoki_say_why(&report, why, offence);
+	enoki_say_counts(&report, es);
+	enoki_say_cpus(&report, es);
+	enoki_say_tasks(&report, es);
+	enoki_report_print(&report, ejected ? 16 : 3);
+
+	scoped_guard (mutex, &enoki_report_mutex) {
+		kvfree(enoki_report_text);
+		enoki_report_text = report.text;
+		enoki_report_len = report.len;
+	}
+}
+
+/**
+ * enoki_last_exit - read the latest report
+ * @buf: where to
+ * @pos: from which byte on
+ * @count: how many bytes at most
+ *
+ * Context: may sleep.
+ * Return: how many bytes there were.
+ */
+ssize_t enoki_last_exit(char *buf, loff_t pos, size_t count)
+{
+	guard(mutex)(&enoki_report_mutex);
+	if (!enoki_report_text)
+		return 0;
+
+	return memory_read_from_buffer(buf, count, &pos, enoki_report_text,
+				       enoki_report_len);
+}
