@@ -199,6 +199,46 @@ long long policy_rejected(const struct policy *p, const char *why)
 	return policy_counter(p, "rejected", why);
 }
 
+bool policy_read(const struct policy *p, const char *file, char *line, size_t len)
+{
+	char path[PATH_MAX];
+
+	policy_path(path, p, file);
+	return read_line(path, line, len);
+}
+
+int policy_write(const struct policy *p, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+
+	policy_path(path, p, file);
+	return write_str(path, text);
+}
+
+bool policy_in_office(const struct policy *p)
+{
+	char state[64];
+
+	return policy_read(p, "state", state, sizeof(state)) && !strcmp(state, "in office");
+}
+
+bool last_exit_says(const char *words)
+{
+	static char text[32 * 1024];
+	size_t len;
+	FILE *file = fopen(SYSFS_ENOKI "/last_exit", "re");
+
+	if (!file)
+		return false;
+	len = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[len] = '\0';
+	if (strstr(text, words))
+		return true;
+	fprintf(stderr, "# last_exit does not say '%s':\n%s", words, text);
+	return false;
+}
+
 /* Keeps errno, for it is printed beside it. */
 const char *last_error(void)
 {
@@ -377,6 +417,11 @@ int module_unload(const char *module)
 bool policy_unload(const struct policy *p)
 {
 	return AWAIT(!module_unload(p->module) || errno == ENOENT);
+}
+
+bool policy_reload(const struct policy *p)
+{
+	return policy_unload(p) && !module_load(p->module);
 }
 
 bool module_loaded(const char *module)
@@ -708,6 +753,21 @@ bool worker_lives(struct worker *w)
 	unsigned long before = worker_turns(w);
 
 	return AWAIT(worker_turns(w) > before);
+}
+
+bool workers_live(void)
+{
+	unsigned long before[MAX_WORKERS];
+	bool ok = true;
+	int i;
+
+	/* Not one after the other: each would wait for its turn anew. */
+	for (i = 0; i < worker_count; i++)
+		before[i] = worker_turns(&workers[i]);
+	for (i = 0; i < worker_count; i++)
+		if (workers[i].pid)
+			ok = AWAIT(worker_turns(&workers[i]) > before[i]) && ok;
+	return ok;
 }
 
 int nr_workers(void)

@@ -84,12 +84,22 @@ int module_unload(const char *module);
 bool module_loaded(const char *module);
 /* Waits until the memory of the last task is freed, which keeps the module. */
 bool policy_unload(const struct policy *p);
+/* Puts a policy that was ejected into office again. */
+bool policy_reload(const struct policy *p);
 int run_cmd(const char *const argv[]);
 
 /* The kernel's evidence. -1 when the file or the line is not there. */
 long policy_nr_tasks(const struct policy *p);
 long long policy_event(const struct policy *p, const char *event);
 long long policy_rejected(const struct policy *p, const char *why);
+/* A file of the policy's directory, one line of it. */
+bool policy_read(const struct policy *p, const char *file, char *line, size_t len);
+/* 0, or -1 with errno. */
+int policy_write(const struct policy *p, const char *file, const char *text);
+/* Is the policy in office, not ejected? */
+bool policy_in_office(const struct policy *p);
+/* Does the latest report have @words in it? If not, it is printed. */
+bool last_exit_says(const char *words);
 bool proc_sched(pid_t pid, const char *key, char *value, size_t len);
 long proc_sched_long(pid_t pid, const char *key);
 char proc_state(pid_t pid);
@@ -154,6 +164,8 @@ bool worker_asleep(struct worker *w);
 void worker_stop(struct worker *w);
 /* True when the worker does another turn. */
 bool worker_lives(struct worker *w);
+/* True when each one that has not been stopped does. */
+bool workers_live(void);
 int nr_workers(void);
 struct worker *nth_worker(int n);
 

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A policy is put out of office: its tasks go on as what they would be without it,
+ * whatever they do at that moment, the other policy and its tasks notice nothing,
+ * the report says what happened, and the module can be removed and loaded again.
+ *
+ * EJECT_CYCLES in the environment is how often storm does it under each policy.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ENOKI_ONCE
+#define ENOKI_EACH_POLICY
+#include "fixture.h"
+
+#define NICE		7
+#define NR_CYCLES	4
+
+/* Tasks of every kind, attached to @p. */
+static bool crowd(const struct policy *p, int rounds)
+{
+	const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD, W_SLEEP, W_NAP };
+	int i;
+
+	for (i = 0; i < rounds * 6; i++)
+		if (!worker_start_on(-1, modes[i % 6], p->id))
+			return false;
+	return true;
+}
+
+/* Is everybody alive, awake or not, and of no policy any more? */
+static bool all_went_on(void)
+{
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < nr_workers(); i++) {
+		struct worker *w = nth_worker(i);
+
+		if (!w->pid)
+			continue;
+		if (sched_getscheduler(w->pid) != SCHED_OTHER) {
+			fprintf(stderr, "# worker %d has scheduling policy %d\n", i,
+				sched_getscheduler(w->pid));
+			ok = false;
+		}
+		if (w->mode == W_SLEEP)
+			worker_set(w, W_SPIN);
+	}
+	return workers_live() && ok;
+}
+
+static bool eject(const struct policy *p)
+{
+	return !policy_write(p, "eject", "1") && AWAIT(policy_nr_tasks(p) == 0) &&
+	       !policy_in_office(p);
+}
+
+TEST_EACH(on_request)
+{
+	struct worker *niced = worker_start_on(-1, W_NAP, self->p->id);
+	char state[64], words[64];
+
+	ASSERT_NE(NULL, niced);
+	ASSERT_TRUE(crowd(self->p, 2));
+	ASSERT_EQ(0, setpriority(PRIO_PROCESS, niced->pid, NICE));
+	EXPECT_TRUE(worker_lives(niced));
+	EXPECT_TRUE(policy_in_office(self->p));
+	ASSERT_TRUE(eject(self->p));
+
+	EXPECT_TRUE(all_went_on());
+	EXPECT_EQ(NICE, getpriority(PRIO_PROCESS, niced->pid));
+	ASSERT_TRUE(policy_read(self->p, "state", state, sizeof(state)));
+	EXPECT_STREQ("ejected: request", state);
+	snprintf(words, sizeof(words), "policy %s, ", self->p->name);
+	EXPECT_TRUE(last_exit_says(words));
+	EXPECT_TRUE(last_exit_says("\nreason: request: "));
+	EXPECT_TRUE(last_exit_says("\nCPU 0: "));
+	EXPECT_TRUE(last_exit_says("\ntask "));
+
+	/* It takes no tasks any more, and says what to do. */
+	EXPECT_EQ(-1, enoki_attach(niced->pid, self->p->id));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_NE(NULL, strstr(last_error(), "ejected")) TH_LOG("%s", last_error());
+	EXPECT_LT(0, policy_event(self->p, "pick_next_task"));
+
+	ASSERT_TRUE(policy_reload(self->p));
+	EXPECT_TRUE(policy_in_office(self->p));
+	ASSERT_EQ(0, enoki_attach(niced->pid, self->p->id));
+	EXPECT_TRUE(worker_lives(niced));
+}
+
+/* Twice is as good as once, and so is one without tasks. */
+TEST_EACH(without_tasks)
+{
+	ASSERT_TRUE(eject(self->p));
+	EXPECT_TRUE(eject(self->p));
+	EXPECT_TRUE(last_exit_says("\nreason: request: "));
+	ASSERT_TRUE(policy_reload(self->p));
+}
+
+TEST_EACH(beside_the_other)
+{
+	const struct policy *to = other_policy(self->p);
+	struct worker *there[4];
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		there[i] = worker_start_on(-1, i % 2 ? W_NAP : W_SPIN, to->id);
+		ASSERT_NE(NULL, there[i]);
+	}
+	for (i = 0; i < 3; i++)
+		ASSERT_NE(NULL, worker_start_on(-1, i % 2 ? W_NAP : W_SPIN, self->p->id));
+	ASSERT_TRUE(eject(self->p));
+	EXPECT_TRUE(policy_in_office(to));
+	EXPECT_EQ(4, policy_nr_tasks(to));
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(SCHED_ENOKI, sched_getscheduler(there[i]->pid));
+		EXPECT_TRUE(worker_lives(there[i]));
+	}
+	ASSERT_TRUE(policy_reload(self->p));
+}
+
+TEST_ENOKI(by_sysrq)
+{
+	ASSERT_TRUE(crowd(&fifo, 1));
+	ASSERT_TRUE(crowd(&wfq, 1));
+	ASSERT_EQ(0, write_str("/proc/sysrq-trigger", "E"));
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(&fifo) == 0 && policy_nr_tasks(&wfq) == 0));
+	EXPECT_TRUE(all_went_on());
+	EXPECT_TRUE(last_exit_says("\nreason: sysrq: "));
+	ASSERT_TRUE(policy_reload(&fifo));
+	ASSERT_TRUE(policy_reload(&wfq));
+}
+
+static const struct setting {
+	const char *file, *text;
+} refused[] = {
+	{ "eject", "0" }, { "eject", "please" },
+	{ "timeout_ms", "99" }, { "timeout_ms", "60001" }, { "timeout_ms", "-1" },
+	{ "timeout_ms", "soon" }, { "budget", "-1" }, { "budget", "many" },
+	{ "max_rejects", "4294967296" },
+};
+
+TEST_ENOKI(bad_settings)
+{
+	struct worker *w = worker_start_on(-1, W_SPIN, fifo.id);
+	char before[32], after[32];
+	size_t i;
+
+	ASSERT_NE(NULL, w);
+	for (i = 0; i < ARRAY_SIZE(refused); i++) {
+		const char *file = refused[i].file, *text = refused[i].text;
+		/* There is nothing to read in it. */
+		bool order = !strcmp(file, "eject");
+
+		if (!order)
+			ASSERT_TRUE(policy_read(&fifo, file, before, sizeof(before)));
+		EXPECT_EQ(-1, policy_write(&fifo, file, text)) TH_LOG("%s: %s", file, text);
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_NE(NULL, strstr(last_error(), file)) TH_LOG("%s", last_error());
+		if (!order) {
+			ASSERT_TRUE(policy_read(&fifo, file, after, sizeof(after)));
+			EXPECT_STREQ(before, after);
+		}
+	}
+	EXPECT_TRUE(policy_in_office(&fifo));
+	EXPECT_TRUE(worker_lives(w));
+
+	EXPECT_NE(0, module_unload(fifo.module));
+	worker_stop(w);
+	ASSERT_TRUE(policy_unload(&fifo));
+	EXPECT_NE(0, module_load_with(fifo.module, "timeout_ms=99"));
+	EXPECT_NE(NULL, strstr(last_error(), "timeout_ms 99")) TH_LOG("%s", last_error());
+	ASSERT_EQ(0, module_load_with(fifo.module, "timeout_ms=700"));
+	ASSERT_TRUE(policy_read(&fifo, "timeout_ms", after, sizeof(after)));
+	EXPECT_STREQ("700", after);
+	ASSERT_TRUE(policy_reload(&fifo));
+}
+
+/* Forks, execs and ends, until it is killed. */
+static void comes_and_goes(int id)
+{
+	for (;;) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			/* To a policy that may be gone by now. */
+			enoki_attach(0, id);
+			if (prng_below(2))
+				execl("/bin/true", "true", NULL);
+			_exit(0);
+		}
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+	}
+}
+
+/* Over and over, while tasks fork, exec, end, attach, and CPUs go and come. */
+TEST_EACH(storm)
+{
+	const char *cycles = getenv("EJECT_CYCLES");
+	int n = cycles ? atoi(cycles) : NR_CYCLES, i, k, status;
+	pid_t bombs[3];
+
+	for (k = 0; k < 3; k++) {
+		bombs[k] = test_fork();
+		ASSERT_LE(0, bombs[k]);
+		if (!bombs[k])
+			comes_and_goes(self->p->id);
+	}
+	ASSERT_TRUE(crowd(self->p, 3));
+	for (i = 0; i < n; i++) {
+		int cpu = 1 + i % 3;
+		bool plug = i % 2 && cpu < nr_cpus_online();
+
+		for (k = 0; k < 3; k++)
+			enoki_attach(bombs[k], self->p->id);
+		if (plug)
+			ASSERT_EQ(0, cpu_set_online(cpu, false));
+		ASSERT_EQ(0, policy_write(self->p, "eject", "1"));
+		ASSERT_TRUE(AWAIT(policy_nr_tasks(self->p) == 0));
+		if (plug)
+			ASSERT_EQ(0, cpu_set_online(cpu, true));
+		EXPECT_TRUE(all_went_on());
+		ASSERT_TRUE(policy_reload(self->p));
+		for (k = 0; k < nr_workers(); k++)
+			ASSERT_EQ(0, enoki_attach(nth_worker(k)->pid, self->p->id));
+	}
+	for (k = 0; k < 3; k++) {
+		kill(bombs[k], SIGKILL);
+		ASSERT_EQ(bombs[k], waitpid(bombs[k], &status, 0));
+	}
+	EXPECT_TRUE(workers_live());
+}
+
+ENOKI_HARNESS_MAIN
