@@ -14,6 +14,7 @@ from .evidence import Policy, Ran, load, run
 
 ENOKI = 8  # SCHED_ENOKI
 POLICIES = ("enoki_fifo", "enoki_wfq")
+LAST_EXIT = Path("/sys/kernel/sched_enoki/last_exit")
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,9 @@ def one(module: str, command: str) -> int:
         f"\nran under {policy.name} (id {policy.id}): exit status {ran.status}, policy {seen} in /proc/PID/sched, "
         f"{ran.picks} picks, {ran.wakeups} wake-ups"
     )
+    report = LAST_EXIT.read_text()
+    if report:
+        print(f"\nThe policy misbehaved; {LAST_EXIT} says:\n\n{report}")
     return ran.status
 
 

@@ -29,6 +29,11 @@ class Policy:
         return {words[0]: int(words[1]) for line in lines if len(words := line.split()) == 2}
 
     @property
+    def state(self) -> str:
+        """In office, or what it was ejected for."""
+        return (self.directory / "state").read_text().strip()
+
+    @property
     def nr_tasks(self) -> int:
         """How many tasks are attached."""
         return int((self.directory / "nr_tasks").read_text())

@@ -25,6 +25,8 @@ TIMED = "fairness"
 HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
+# Programs that take minutes. The quick level has them with these numbers of CPUs only.
+LONG = {"eject": (1, 4), "misbehave": (2,)}
 VM_SECONDS = 1500
 
 
@@ -185,6 +187,11 @@ def in_machine(names: list[str], cpus: int) -> list[str]:
     return [name for name in names if name != TIMED or cpus <= len(os.sched_getaffinity(0))]
 
 
+def quick(names: list[str], cpus: int) -> list[str]:
+    """Those of them that the quick level runs there."""
+    return [name for name in names if cpus in LONG.get(name, (cpus,))]
+
+
 def steady(program: str, cpus: int) -> Outcome:
     """A program on a clock that counts instructions, where 2 % is 2 %."""
     kernel = kernels.build("release")
@@ -228,7 +235,7 @@ def run(suite: Suite, full: bool) -> None:
     names = [name for name in prepare.programs() if name not in SHAPED]
     # What keeps one CPU of the host busy goes beside something else that does.
     suite.together(
-        [on_cpus(names, 1)],
+        [on_cpus(names if full else quick(names, 1), 1)],
         [
             ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
             ("KUnit, debug kernel", lambda: kunit("debug")),
@@ -236,7 +243,7 @@ def run(suite: Suite, full: bool) -> None:
         ],
     )
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
-        suite.group(*on_cpus(names, cpus))
+        suite.group(*on_cpus(names if full else quick(names, cpus), cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
     suite.together([by_instructions("fairness", 4)], [("pipe by instructions", bench.gate)])
     if full:

@@ -3,7 +3,8 @@
 Loads are started under one policy, the other or the default class, and started anew as they
 end. Meanwhile one thread unplugs CPUs, one moves random tasks between policies, classes,
 nice levels and CPUs, and one reloads whatever policy has no task at the moment; every other
-minute no load is started under one of them, so that it gets that far.
+minute no load is started under one of them, so that it gets that far. Every other time it
+is ejected instead of waiting for that. No policy may be ejected for anything that it does.
 """
 
 import contextlib
@@ -158,6 +159,11 @@ class Soak:
                     if class_of(pid) == ENOKI and os.sched_getparam(pid).sched_priority == policy.id:
                         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
+    def check(self, policy: Policy) -> None:
+        """It may have been ejected by us only."""
+        if policy.state not in ("in office", "ejected: request"):
+            self.complain(f"{policy.name} is {policy.state}: {(SYSFS / 'last_exit').read_text()[:300]}")
+
     def reloads(self) -> None:
         """The resting policy goes and comes, as often as it is without tasks."""
         while self.going:
@@ -165,7 +171,12 @@ class Soak:
             for module, policy in self.policies.items():
                 if policy.name != self.resting:
                     continue
-                self.drain(policy)
+                self.check(policy)
+                if self.counts["reloads"] % 2:
+                    (policy.directory / "eject").write_text("1")
+                    self.counts["ejections"] += 1
+                else:
+                    self.drain(policy)
                 with self.reload:
                     done = subprocess.run(["rmmod", module], capture_output=True, text=True, check=False)
                     if done.returncode:
@@ -222,6 +233,7 @@ class Soak:
         while any(p.nr_tasks for p in self.policies.values()) and time.monotonic() < deadline:
             time.sleep(0.2)
         for policy in self.policies.values():
+            self.check(policy)
             if left := policy.nr_tasks:
                 self.complain(f"{policy.name} keeps {left} tasks that are gone")
             rejected = policy.counters("rejected")
