@@ -24,7 +24,8 @@
  */
 #define MIN_SHARE_PERCENT	(getenv("ENOKI_STEADY_CLOCK") ? 4 : 3)
 #define MAX_SHARE_PERCENT	(getenv("ENOKI_STEADY_CLOCK") ? 6 : 15)
-#define HOG_CPU_TIME		(3 * NSEC_PER_SEC)
+/* Several periods of a server: it serves in some of them only. */
+#define HOG_CPU_TIME		(6 * NSEC_PER_SEC)
 
 static struct worker *rt_hog(int cpu, int prio)
 {
