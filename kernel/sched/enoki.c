@@ -100,14 +100,18 @@ void enoki_settle(struct rq *rq)
 		update_curr_enoki(rq);
 }
 
-/* @p has the run queue from now on, or the first task has come to wait there. */
+/*
+ * @p has the run queue from now on. If it is of a higher class, or of another one by
+ * its deadline server, the class has lost it until it is asked for a task, not only
+ * until @p goes: others may follow.
+ */
 static void enoki_hold(struct rq *rq, struct task_struct *p)
 {
-	if (unlikely(sched_class_above(p->sched_class, &enoki_sched_class)))
+	if (!task_on_enoki(p) &&
+	    (sched_class_above(p->sched_class, &enoki_sched_class) || p->dl_server))
 		rq->enoki.held_from = rq_clock(rq);
 }
 
-/* The run queue is the class's again. */
 static void enoki_release(struct rq *rq)
 {
 	rq->enoki.held_ns += rq_clock(rq) - rq->enoki.held_from;
@@ -752,6 +756,8 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 	struct task_struct *p = NULL;
 
 	enoki_check_counts(rq);
+	if (unlikely(erq->held_from))
+		enoki_release(rq);
 
 	if (unlikely(erq->picked))
 		return enoki_pick_again(rq);
@@ -785,8 +791,6 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 static int balance_enoki(struct rq *rq, struct rq_flags *rf)
 {
 	enoki_settle(rq);
-	if (unlikely(rq->enoki.held_from))
-		enoki_release(rq);
 
 	return 0;
 }

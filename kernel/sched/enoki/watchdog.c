@@ -85,11 +85,10 @@ static void enoki_watch_rq(struct rq *rq)
 	unsigned int seen = 0;
 	s64 waited;
 
-	/* Somebody higher has it: up to now that time does not count. */
-	if (erq->held_from) {
+	/* Somebody else has it: up to now that time does not count. */
+	if (erq->held_from)
 		enoki_release(rq);
-		erq->held_from = rq_clock(rq);
-	}
+	enoki_hold(rq, rq->donor);
 	list_for_each_entry_safe(p, next, &erq->runnable, enoki.run_node) {
 		if (seen++ == ENOKI_WATCH_MAX) {
 			list_rotate_to_front(&p->enoki.run_node, &erq->runnable);

@@ -27,22 +27,35 @@
 /* Several periods of a server: it serves in some of them only. */
 #define HOG_CPU_TIME		(6 * NSEC_PER_SEC)
 
-static struct worker *rt_hog(int cpu, int prio)
+static struct worker *rt_hog(int cpu, int class)
 {
 	struct worker *w = worker_start_on(cpu, W_SLEEP, 0);
 
-	if (!w || set_class(w->pid, SCHED_FIFO, prio))
+	if (!w || set_class(w->pid, class, 10))
 		return NULL;
 	worker_set(w, W_SPIN);
 	return w;
 }
 
-static long server_param(const char *server, int cpu, const char *param)
+static const char *server_file(const char *server, int cpu, const char *param)
 {
-	char path[PATH_MAX];
+	static char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), DEBUGFS "/sched/%s_server/cpu%d/%s", server, cpu, param);
-	return read_long(path);
+	return path;
+}
+
+static long server_param(const char *server, int cpu, const char *param)
+{
+	return read_long(server_file(server, cpu, param));
+}
+
+static int set_server_param(const char *server, int cpu, const char *param, long ns)
+{
+	char number[32];
+
+	snprintf(number, sizeof(number), "%ld", ns);
+	return write_str(server_file(server, cpu, param), number);
 }
 
 /* What @low gets beside @hog, in percent of both. */
@@ -73,7 +86,7 @@ TEST_EACH(rt_hog_beside)
 	low = worker_start_on(cpu, W_SPIN, self->p->id);
 	ASSERT_NE(NULL, low);
 	ASSERT_TRUE(worker_lives(low));
-	hog = rt_hog(cpu, 10);
+	hog = rt_hog(cpu, SCHED_FIFO);
 	ASSERT_NE(NULL, hog);
 	share = share_beside(low, hog);
 	EXPECT_EQ(rescued, policy_event(self->p, "task_rescued"));
@@ -91,6 +104,47 @@ TEST_EACH(rt_hog_beside)
 	EXPECT_TRUE(worker_lives(low));
 }
 
+/*
+ * Two real-time tasks that take turns and an ordinary one, whose server has so long a
+ * period that the one of the attached task interrupts it: however the CPU goes round
+ * among them, no policy is to blame.
+ */
+TEST_EACH(nobody_to_blame)
+{
+	int cpu = nth_cpu_online(nr_cpus_online() - 1);
+	long long rescued = policy_event(self->p, "task_rescued");
+	long runtime = server_param("fair", cpu, "runtime");
+	long period = server_param("fair", cpu, "period");
+	struct worker *low, *hogs[2], *ordinary;
+	uint64_t began[2];
+	size_t i;
+
+	if (!runtime || !server_param("enoki", cpu, "runtime"))
+		SKIP(return, "the deadline servers of this CPU are off");
+	ASSERT_EQ(0, policy_write(self->p, "timeout_ms", "500"));
+	ASSERT_EQ(0, set_server_param("fair", cpu, "period", 2 * NSEC_PER_SEC));
+	ASSERT_EQ(0, set_server_param("fair", cpu, "runtime", 900 * NSEC_PER_MSEC));
+	low = worker_start_on(cpu, W_SPIN, self->p->id);
+	ASSERT_NE(NULL, low);
+	ASSERT_TRUE(worker_lives(low));
+	for (i = 0; i < ARRAY_SIZE(hogs); i++) {
+		hogs[i] = rt_hog(cpu, SCHED_RR);
+		ASSERT_NE(NULL, hogs[i]);
+		began[i] = cpu_time(hogs[i]->pid);
+	}
+	ordinary = worker_start_on(cpu, W_SPIN, 0);
+	ASSERT_NE(NULL, ordinary);
+	for (i = 0; i < ARRAY_SIZE(hogs); i++)
+		EXPECT_TRUE(AWAIT(cpu_time(hogs[i]->pid) - began[i] > HOG_CPU_TIME / 2));
+	EXPECT_TRUE(worker_lives(low));
+	EXPECT_TRUE(worker_lives(ordinary));
+	EXPECT_EQ(rescued, policy_event(self->p, "task_rescued"));
+	EXPECT_TRUE(policy_in_office(self->p));
+	EXPECT_EQ(0, set_server_param("fair", cpu, "runtime", runtime));
+	EXPECT_EQ(0, set_server_param("fair", cpu, "period", period));
+	EXPECT_EQ(0, policy_write(self->p, "timeout_ms", "5000"));
+}
+
 /* Tasks of both policies and an ordinary one, all beside the real-time hog. */
 TEST_ENOKI(rt_hog_beside_all)
 {
@@ -100,7 +154,7 @@ TEST_ENOKI(rt_hog_beside_all)
 		worker_start_on(cpu, W_SPIN, wfq.id),
 		worker_start_on(cpu, W_SPIN, 0),
 	};
-	struct worker *hog = rt_hog(cpu, 10);
+	struct worker *hog = rt_hog(cpu, SCHED_FIFO);
 	size_t i;
 
 	ASSERT_NE(NULL, hog);
