@@ -726,6 +726,9 @@ static struct task_struct *enoki_pick_local(struct rq *rq)
 	struct enoki_prq *prq;
 	struct task_struct *p;
 
+	if (likely(erq->nr_active == 1))
+		return enoki_pick_from(rq, list_first_entry(&erq->active, struct enoki_prq, node));
+
 	erq->pick_seq++;
 	while ((prq = enoki_next_prq(erq))) {
 		p = enoki_pick_from(rq, prq);

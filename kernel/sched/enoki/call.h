@@ -48,23 +48,32 @@ static __always_inline void enoki_call_end(void)
 #define enoki_count(_es, _ev)							\
 	this_cpu_inc((_es)->stats->events[ENOKI_EV_##_ev])
 
-/* A call that answers nothing. */
-#define ENOKI_TELL(_es, _op, ...)						\
+/* For the flight recorder. */
+static __always_inline void enoki_note(struct enoki_sched *es, enum enoki_event ev,
+				       const struct enoki_ctx *cx, u64 task, u64 arg)
+{
+	if (static_branch_unlikely(&enoki_recording))
+		enoki_record(es, ev, cx, task, arg);
+}
+
+/* A call that answers nothing. It is noted before: the policy may keep what it is given. */
+#define ENOKI_TELL(_es, _op, _cx, _task, _arg, ...)				\
 do {										\
 	struct enoki_sched *__es = (_es);					\
 										\
+	enoki_note(__es, ENOKI_EV_##_op, (_cx), (_task), (_arg));		\
 	enoki_call_begin(__es, ENOKI_EV_##_op);					\
-	__es->ops->_op(__es->priv, ##__VA_ARGS__);				\
+	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
 	enoki_call_end();							\
 } while (0)
 
-/* A call whose answer is this expression's value. */
-#define ENOKI_ASK(_es, _op, ...)						\
+/* A call whose answer is this expression's value. Who makes it notes it, with the answer. */
+#define ENOKI_ASK(_es, _op, _cx, ...)						\
 ({										\
 	struct enoki_sched *__es = (_es);					\
 										\
 	enoki_call_begin(__es, ENOKI_EV_##_op);					\
-	__auto_type __answer = __es->ops->_op(__es->priv, ##__VA_ARGS__);	\
+	__auto_type __answer = __es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__); \
 	enoki_call_end();							\
 	__answer;								\
 })
@@ -91,63 +100,58 @@ static inline struct enoki_ctx enoki_local_ctx(struct enoki_sched *es)
 
 /* Tokens that pass to the policy. */
 
-#define ENOKI_GRANT_CALL(_op)							\
+#define ENOKI_TASK_CALL(_op)							\
 static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 				    struct enoki_task *token)			\
 {										\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
-	ENOKI_TELL(es, _op, &cx, token);					\
+	ENOKI_TELL(es, _op, &cx, token->info.id, 0, token);			\
 }
 
-ENOKI_GRANT_CALL(task_new)
-ENOKI_GRANT_CALL(task_preempt)
-ENOKI_GRANT_CALL(task_yield)
+ENOKI_TASK_CALL(task_new)
+ENOKI_TASK_CALL(task_preempt)
+ENOKI_TASK_CALL(task_yield)
 
-static inline void enoki_call_task_wakeup(struct enoki_sched *es, struct rq *rq,
-					  struct enoki_task *token, u32 flags)
-{
-	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-
-	ENOKI_TELL(es, task_wakeup, &cx, token, flags);
+#define ENOKI_TASK_ARG_CALL(_op, _type)						\
+static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
+				    struct enoki_task *token, _type arg)	\
+{										\
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
+										\
+	ENOKI_TELL(es, _op, &cx, token->info.id, arg, token, arg);		\
 }
 
-static inline void enoki_call_task_migrated(struct enoki_sched *es, struct rq *rq,
-					    struct enoki_task *token, s32 from)
-{
-	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-
-	ENOKI_TELL(es, task_migrated, &cx, token, from);
-}
-
-static inline void enoki_call_pnt_err(struct enoki_sched *es, struct rq *rq,
-				      struct enoki_task *token, enum enoki_err err)
-{
-	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-
-	ENOKI_TELL(es, pnt_err, &cx, token, err);
-}
+ENOKI_TASK_ARG_CALL(task_wakeup, u32)
+ENOKI_TASK_ARG_CALL(task_migrated, s32)
+ENOKI_TASK_ARG_CALL(pnt_err, enum enoki_err)
 
 /* Tasks that are lent to it. */
 
-ENOKI_GRANT_CALL(task_blocked)
-ENOKI_GRANT_CALL(task_dead)
-ENOKI_GRANT_CALL(task_departed)
+ENOKI_TASK_CALL(task_blocked)
+ENOKI_TASK_CALL(task_dead)
+ENOKI_TASK_CALL(task_departed)
 
 static inline bool enoki_call_task_tick(struct enoki_sched *es, struct rq *rq,
 					struct enoki_task *token)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	bool again = ENOKI_ASK(es, task_tick, &cx, token);
 
-	return ENOKI_ASK(es, task_tick, &cx, token);
+	enoki_note(es, ENOKI_EV_task_tick, &cx, token->info.id, again);
+
+	return again;
 }
 
 static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *rq,
 					     struct enoki_task *token, u64 woken_id)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	bool again = ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id);
 
-	return ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id);
+	enoki_note(es, ENOKI_EV_wakeup_preempt, &cx, token->info.id, again);
+
+	return again;
 }
 
 static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
@@ -155,8 +159,11 @@ static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
 					    u32 flags)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
+	s32 cpu = ENOKI_ASK(es, select_task_rq, &cx, token, prev_cpu, flags);
 
-	return ENOKI_ASK(es, select_task_rq, &cx, token, prev_cpu, flags);
+	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token->info.id, (u32)cpu);
+
+	return cpu;
 }
 
 /* Decisions. */
@@ -167,16 +174,24 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 							   u64 *slice_ns)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	struct enoki_task *token = ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
 
-	return ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
+	/* What a past token says of its task nobody writes any more. */
+	enoki_note(es, ENOKI_EV_pick_next_task, &cx, token ? token->info.id : 0, *slice_ns);
+
+	return token;
 }
 
 static inline bool enoki_call_balance(struct enoki_sched *es, struct rq *rq,
 				      struct enoki_key *key)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	bool named = ENOKI_ASK(es, balance, &cx, key);
 
-	return ENOKI_ASK(es, balance, &cx, key);
+	enoki_note(es, ENOKI_EV_balance, &cx, named ? enoki_slot_task_id(key->slot) : 0,
+		   named ? (u32)key->cpu : 0);
+
+	return named;
 }
 
 static inline void enoki_call_balance_err(struct enoki_sched *es, struct rq *rq,
@@ -185,17 +200,28 @@ static inline void enoki_call_balance_err(struct enoki_sched *es, struct rq *rq,
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
 	if (!enoki_ejected(es))
-		ENOKI_TELL(es, balance_err, &cx, key, err);
+		ENOKI_TELL(es, balance_err, &cx, enoki_slot_task_id(key->slot), err, key, err);
 }
+
+/* Bit 8 of what is noted of a token that was wanted back: it came. */
+#define ENOKI_NOTE_CAME	BIT(8)
 
 static inline struct enoki_task *enoki_call_migrate_task_rq(struct enoki_sched *es,
 							    struct rq *rq,
-							    struct enoki_task *token,
+							    struct task_struct *p,
 							    enum enoki_leave why)
 {
+	struct enoki_task *token = p->enoki.token, *back;
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
-	return enoki_ejected(es) ? NULL : ENOKI_ASK(es, migrate_task_rq, &cx, token, why);
+	if (enoki_ejected(es))
+		return NULL;
+
+	back = ENOKI_ASK(es, migrate_task_rq, &cx, token, why);
+	enoki_note(es, ENOKI_EV_migrate_task_rq, &cx, p->enoki.task_id,
+		   why | (back == token ? ENOKI_NOTE_CAME : 0));
+
+	return back;
 }
 
 static inline void enoki_call_task_rescued(struct enoki_sched *es, struct rq *rq, u64 id,
@@ -203,12 +229,12 @@ static inline void enoki_call_task_rescued(struct enoki_sched *es, struct rq *rq
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
-	ENOKI_TELL(es, task_rescued, &cx, id, waited_ns);
+	ENOKI_TELL(es, task_rescued, &cx, id, waited_ns, id, waited_ns);
 }
 
 /* Changes. */
 
-#define ENOKI_CHANGE_CALL(_op)							\
+#define ENOKI_CHANGE_CALL(_op, _field)						\
 static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 				    struct enoki_task *token,			\
 				    const struct enoki_task_info *info)		\
@@ -216,11 +242,11 @@ static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
 	if (!enoki_ejected(es))							\
-		ENOKI_TELL(es, _op, &cx, token, info);				\
+		ENOKI_TELL(es, _op, &cx, info->id, info->_field, token, info);	\
 }
 
-ENOKI_CHANGE_CALL(task_prio_changed)
-ENOKI_CHANGE_CALL(task_affinity_changed)
+ENOKI_CHANGE_CALL(task_prio_changed, weight)
+ENOKI_CHANGE_CALL(task_affinity_changed, nr_cpus_allowed)
 
 /* CPUs and time. */
 
@@ -230,7 +256,7 @@ static inline void enoki_call_##_op(struct enoki_sched *es, _type arg)		\
 	struct enoki_ctx cx = enoki_local_ctx(es);				\
 										\
 	if (!enoki_ejected(es))							\
-		ENOKI_TELL(es, _op, &cx, arg);					\
+		ENOKI_TELL(es, _op, &cx, 0, arg, arg);				\
 }
 
 ENOKI_EVENT_CALL(cpu_online, s32)

@@ -40,6 +40,8 @@ void enoki_eject(struct enoki_sched *es, enum enoki_exit why,
 		es->exit = (struct enoki_offence){ .cpu = -1, .call = ENOKI_NR_EVENTS };
 	if (!es->exit.time_ns)
 		es->exit.time_ns = local_clock();
+	es->ejected_at = ktime_get_mono_fast_ns();
+	enoki_recorder_freeze();
 	/* Whoever sees that it is ejected may see what for. */
 	smp_store_release(&es->ejected, why);
 	irq_work_queue(&es->eject_kick);
@@ -72,10 +74,12 @@ bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
 		es->offence = *offence;
 		es->offence_kind = why;
 	}
-	if (over)
+	if (over) {
 		enoki_eject(es, why, offence);
-	else
+	} else {
+		enoki_recorder_freeze();
 		irq_work_queue(&es->eject_kick);
+	}
 
 	return !over;
 }
@@ -155,7 +159,8 @@ static void enoki_eject_fn(struct work_struct *work)
 	/* Pairs with the release in enoki_eject(). */
 	enum enoki_exit why = smp_load_acquire(&es->ejected);
 	struct enoki_offence offence;
-	unsigned int nr;
+	unsigned int nr = 0, now;
+	u64 took_ns = 0;
 
 	if (!why) {
 		scoped_guard (raw_spinlock_irq, &es->lock) {
@@ -163,28 +168,33 @@ static void enoki_eject_fn(struct work_struct *work)
 			why = es->offence_kind;
 			es->offence_kind = ENOKI_EXIT_NONE;
 		}
-		if (why)
+		if (why) {
+			enoki_recorder_keep();
 			enoki_report(es, why, &offence);
+		}
 		return;
 	}
 
-	if (!es->reported)
+	if (!es->reported) {
+		enoki_recorder_keep();
 		enoki_report(es, why, &es->exit);
+	}
 	es->reported = true;
 
 	/*
 	 * Tasks may still come: those that were passed over, and those that were
 	 * on their way when it was ejected. All of them are users already.
 	 */
-	nr = enoki_move_all_out(es);
-	while (atomic_read(&es->users)) {
-		schedule_timeout_uninterruptible(1);
-		nr += enoki_move_all_out(es);
+	while ((now = enoki_move_all_out(es)) || atomic_read(&es->users)) {
+		nr += now;
+		if (now)
+			took_ns = ktime_get_mono_fast_ns() - es->ejected_at;
+		else
+			schedule_timeout_uninterruptible(1);
 	}
 	enoki_timers_cancel(es);
 	if (nr)
-		pr_notice("sched_enoki: policy %s: its %u tasks go on without it; its module %s can be removed\n",
-			  es->ops->name, nr, module_name(es->ops->owner));
+		enoki_report_moved(es, nr, took_ns);
 }
 
 /**

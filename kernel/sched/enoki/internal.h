@@ -15,6 +15,7 @@
 #include <linux/irq_work.h>
 #include <linux/llist.h>
 #include <linux/ratelimit.h>
+#include <uapi/linux/enoki.h>
 
 /**
  * enum enoki_state - where an attached task is and who owns its token
@@ -59,13 +60,11 @@ enum enoki_event {
 	ENOKI_EV_task_departed,
 	ENOKI_EV_select_task_rq,
 	ENOKI_EV_pick_next_task,
-	ENOKI_EV_pick_none,
 	ENOKI_EV_pnt_err,
 	ENOKI_EV_task_tick,
 	ENOKI_EV_wakeup_preempt,
 	ENOKI_EV_balance,
 	ENOKI_EV_balance_err,
-	ENOKI_EV_steal,
 	ENOKI_EV_migrate_task_rq,
 	ENOKI_EV_task_rescued,
 	ENOKI_EV_task_prio_changed,
@@ -73,6 +72,9 @@ enum enoki_event {
 	ENOKI_EV_cpu_online,
 	ENOKI_EV_cpu_offline,
 	ENOKI_EV_timer_fired,
+	/* Not calls; those are enum enoki_record_event, in its order. */
+	ENOKI_EV_pick_none,
+	ENOKI_EV_steal,
 	ENOKI_EV_slice_end,
 	ENOKI_EV_override,
 	ENOKI_NR_EVENTS,
@@ -199,6 +201,7 @@ struct enoki_offence {
  * @stats: its counters
  * @ejected: &enum enoki_exit; if not ENOKI_EXIT_NONE the policy is not called any
  *           more, and its tasks leave it
+ * @id: its number, for those in a hurry
  * @users: tasks attached or being attached, until their memory is freed. The
  *         module is pinned while it is not 0.
  * @puts: how many of them @work is to put
@@ -218,6 +221,7 @@ struct enoki_offence {
  * @log_work: prints @log
  * @exit_claim: set by the first one that ejects it
  * @exit: what it was ejected for
+ * @ejected_at: when, by ktime
  * @eject_kick: hard irq_work that starts @eject_work
  * @eject_work: reports and moves the tasks
  * @timeout_ms: how long a task may wait for it
@@ -240,6 +244,7 @@ struct enoki_sched {
 	struct enoki_prq __percpu *prq;
 	struct enoki_stats __percpu *stats;
 	unsigned int		ejected;
+	u8			id;
 	atomic_t		users;
 	atomic_t		puts;
 	raw_spinlock_t		lock;
@@ -258,6 +263,7 @@ struct enoki_sched {
 	struct work_struct	log_work;
 	atomic_t		exit_claim;
 	struct enoki_offence	exit;
+	u64			ejected_at;
 	struct irq_work		eject_kick;
 	struct work_struct	eject_work;
 	unsigned int		timeout_ms;
@@ -292,6 +298,7 @@ static inline struct enoki_prq *enoki_prq_of(struct enoki_sched *es, int cpu)
 int enoki_slot_alloc(struct enoki_slot **slotp);
 void enoki_slot_free(struct enoki_slot *slot);
 struct task_struct *enoki_lookup(u32 slot, u64 gen, enum enoki_err *err);
+u64 enoki_slot_task_id(u32 nr);
 void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info);
 struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p);
 void enoki_lost(struct rq *rq, struct task_struct *p);
@@ -309,8 +316,18 @@ void enoki_eject_sync(struct enoki_sched *es);
 /* report.c */
 void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 		  const struct enoki_offence *offence);
+void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns);
 ssize_t enoki_last_exit(char *buf, loff_t pos, size_t count);
 const char *enoki_exit_name(enum enoki_exit why);
+
+/* recorder.c */
+DECLARE_STATIC_KEY_FALSE(enoki_recording);
+void enoki_record(struct enoki_sched *es, enum enoki_event event,
+		  const struct enoki_ctx *cx, u64 task, u64 arg);
+void enoki_recorder_freeze(void);
+void enoki_recorder_keep(void);
+unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max);
+void enoki_recorder_start(void);
 
 /* watchdog.c */
 void enoki_watch(void);

@@ -404,6 +404,7 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 		return NULL;
 
 	es->ops = ops;
+	es->id = ops->id;
 	es->priv = priv;
 	raw_spin_lock_init(&es->lock);
 	INIT_LIST_HEAD(&es->tasks);
@@ -456,6 +457,8 @@ struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched)
 	es = enoki_sched_alloc(ops, sched);
 	if (!es)
 		return ERR_PTR(-ENOMEM);
+
+	enoki_recorder_start();
 
 	guard(mutex)(&enoki_mutex);
 	ret = enoki_check_unique(ops);

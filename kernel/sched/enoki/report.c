@@ -10,9 +10,14 @@
 /* How many of its tasks a report lists. */
 #define ENOKI_REPORT_TASKS	100
 
+/* And how many of the latest calls. */
+#define ENOKI_REPORT_EVENTS	16
+
 static DEFINE_MUTEX(enoki_report_mutex);
 static char *enoki_report_text;
 static size_t enoki_report_len;
+/* Of whom it is; only compared. */
+static struct enoki_sched *enoki_report_of;
 
 static const char * const enoki_exit_names[ENOKI_NR_EXITS] = {
 	[ENOKI_EXIT_NONE]		= "none",
@@ -168,6 +173,19 @@ static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
 		enoki_say(report, "and %u tasks more\n", nr - ENOKI_REPORT_TASKS);
 }
 
+static void enoki_say_events(struct enoki_report *report)
+{
+	struct enoki_record last[ENOKI_REPORT_EVENTS];
+	unsigned int i, nr = enoki_recorder_last(last, ENOKI_REPORT_EVENTS);
+
+	for (i = 0; i < nr; i++)
+		enoki_say(report, "%llu.%06llu s: CPU %u, policy %u: %s, task %llu, %llu\n",
+			  div_u64(last[i].time_ns, NSEC_PER_SEC),
+			  div_u64(last[i].time_ns % NSEC_PER_SEC, NSEC_PER_USEC),
+			  last[i].cpu, last[i].policy, enoki_event_name(last[i].event),
+			  last[i].task, last[i].arg);
+}
+
 /* The first lines also go to the kernel log. */
 static void enoki_report_print(const struct enoki_report *report, int lines)
 {
@@ -213,13 +231,40 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 	enoki_say_counts(&report, es);
 	enoki_say_cpus(&report, es);
 	enoki_say_tasks(&report, es);
+	enoki_say_events(&report);
 	enoki_report_print(&report, ejected ? 16 : 3);
 
 	scoped_guard (mutex, &enoki_report_mutex) {
 		kvfree(enoki_report_text);
 		enoki_report_text = report.text;
 		enoki_report_len = report.len;
+		enoki_report_of = es;
 	}
+}
+
+/**
+ * enoki_report_moved - add to a policy's report what became of its tasks
+ * @es: the policy, ejected
+ * @nr: how many they were
+ * @took_ns: how long after the ejection the last one was moved
+ *
+ * Context: may sleep.
+ */
+void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
+{
+	struct enoki_report report;
+
+	pr_notice("sched_enoki: policy %s: its %u tasks go on without it, the last after %llu us; its module %s can be removed\n",
+		  es->ops->name, nr, div_u64(took_ns, NSEC_PER_USEC),
+		  module_name(es->ops->owner));
+
+	guard(mutex)(&enoki_report_mutex);
+	if (enoki_report_of != es)
+		return;
+	report = (struct enoki_report){ enoki_report_text, enoki_report_len };
+	enoki_say(&report, "moved: %u tasks, the last after %llu us\n", nr,
+		  div_u64(took_ns, NSEC_PER_USEC));
+	enoki_report_len = report.len;
 }
 
 /**

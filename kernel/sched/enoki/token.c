@@ -109,6 +109,21 @@ struct task_struct *enoki_lookup(u32 nr, u64 gen, enum enoki_err *err)
 }
 
 /**
+ * enoki_slot_task_id - whose slot is this?
+ * @nr: the slot, perhaps of a key that has passed
+ *
+ * Context: interrupts off, which keeps the task's memory.
+ * Return: the number of the task that has it now, 0 if none has.
+ */
+u64 enoki_slot_task_id(u32 nr)
+{
+	struct enoki_slot *slot = enoki_slot_of(nr);
+	struct task_struct *p = slot ? READ_ONCE(slot->task) : NULL;
+
+	return p ? READ_ONCE(p->enoki.task_id) : 0;
+}
+
+/**
  * enoki_fill_info - describe a task to its policy
  * @p: the task
  * @info: filled in
@@ -308,7 +323,7 @@ bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why)
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *back;
 
-	back = enoki_call_migrate_task_rq(ent->es, rq, ent->token, why);
+	back = enoki_call_migrate_task_rq(ent->es, rq, p, why);
 	/* From here on the last grant is worth nothing, whoever has it. */
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
 	if (likely(back == ent->token))

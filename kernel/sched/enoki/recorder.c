@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The flight recorder: the latest calls of policies on each CPU, always on.
+ *
+ * Each CPU has a ring and writes it with interrupts off, so that a record takes a
+ * dozen instructions and no lock. At a rescue or an ejection all rings stop for as
+ * long as it takes to copy them; the copy stays until the next time. include/uapi/
+ * linux/enoki.h has the format.
+ */
+#include <linux/debugfs.h>
+#include <linux/vmalloc.h>
+
+/* Bytes of a CPU's ring; a power of two. */
+#define ENOKI_RING_SIZE		SZ_64K
+#define ENOKI_RING_RECORDS	(ENOKI_RING_SIZE / sizeof(struct enoki_record))
+
+static_assert(sizeof(struct enoki_record) == 32);
+static_assert((int)ENOKI_EV_task_new == (int)ENOKI_RECORD_TASK_NEW);
+static_assert((int)ENOKI_EV_pick_next_task == (int)ENOKI_RECORD_PICK_NEXT_TASK);
+static_assert((int)ENOKI_EV_timer_fired == (int)ENOKI_RECORD_TIMER_FIRED);
+
+DEFINE_STATIC_KEY_FALSE(enoki_recording);
+
+/**
+ * struct enoki_ring - the records of a CPU
+ * @records: where they go; NULL while the ring stands still
+ * @head: how many there have been
+ */
+struct enoki_ring {
+	struct enoki_record	*records;
+	u64			head;
+};
+
+static DEFINE_PER_CPU(struct enoki_ring, enoki_rings);
+
+/* Where the rings are, for those that stand still. */
+static DEFINE_PER_CPU(struct enoki_record *, enoki_ring_memory);
+
+/* Of all that is below, and of who stops the rings. */
+static DEFINE_MUTEX(enoki_recorder_mutex);
+static struct enoki_record_header *enoki_incident;
+
+/**
+ * enoki_record - note a call of a policy
+ * @es: the policy
+ * @event: which call
+ * @cx: its context
+ * @task: number of the task that it is about, or 0
+ * @arg: see &enum enoki_record_event
+ *
+ * Context: interrupts off.
+ */
+void enoki_record(struct enoki_sched *es, enum enoki_event event,
+		  const struct enoki_ctx *cx, u64 task, u64 arg)
+{
+	struct enoki_ring *ring = this_cpu_ptr(&enoki_rings);
+	struct enoki_record *records = READ_ONCE(ring->records), *record;
+
+	if (unlikely(!records))
+		return;
+
+	record = &records[ring->head++ % ENOKI_RING_RECORDS];
+	record->time_ns = cx->now_ns;
+	record->task = task;
+	record->arg = arg;
+	record->cpu = cx->cpu;
+	record->event = event;
+	record->policy = es->id;
+}
+
+static void enoki_rings_start(void)
+{
+	int cpu;
+
+	lockdep_assert_held(&enoki_recorder_mutex);
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).records,
+			   per_cpu(enoki_ring_memory, cpu));
+}
+
+/**
+ * enoki_recorder_freeze - keep what led to this
+ *
+ * Until enoki_recorder_keep() has copied it.
+ *
+ * Context: any, NMIs included.
+ */
+void enoki_recorder_freeze(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).records, NULL);
+}
+
+/*
+ * The records of all rings, in memory that the caller frees; NULL without memory.
+ * Each ring's latest may be half written if its CPU does so at this moment. It is
+ * not waited for: a CPU that is stuck in a policy would never be done.
+ */
+static struct enoki_record_header *enoki_rings_copy(void)
+{
+	struct enoki_record_header *header;
+	struct enoki_record *to;
+	struct enoki_ring *ring;
+	u64 nr = 0, i, first;
+	int cpu;
+
+	lockdep_assert_held(&enoki_recorder_mutex);
+	enoki_recorder_freeze();
+	for_each_possible_cpu(cpu)
+		if (per_cpu(enoki_ring_memory, cpu))
+			nr += min_t(u64, per_cpu(enoki_rings, cpu).head, ENOKI_RING_RECORDS);
+
+	header = vzalloc(sizeof(*header) + nr * sizeof(*to));
+	if (!header) {
+		enoki_rings_start();
+		return NULL;
+	}
+	*header = (struct enoki_record_header){
+		.magic		= ENOKI_RECORD_MAGIC,
+		.version	= ENOKI_RECORD_VERSION,
+		.record_size	= sizeof(*to),
+		.nr_records	= nr,
+		.time_ns	= local_clock(),
+	};
+	to = (struct enoki_record *)(header + 1);
+	for_each_possible_cpu(cpu) {
+		ring = &per_cpu(enoki_rings, cpu);
+		if (!per_cpu(enoki_ring_memory, cpu))
+			continue;
+		first = ring->head - min_t(u64, ring->head, ENOKI_RING_RECORDS);
+		for (i = first; i < ring->head; i++, to++) {
+			*to = per_cpu(enoki_ring_memory, cpu)[i % ENOKI_RING_RECORDS];
+			to->on = cpu;
+		}
+	}
+	enoki_rings_start();
+
+	return header;
+}
+
+/**
+ * enoki_recorder_keep - copy what enoki_recorder_freeze() kept, and record on
+ *
+ * Context: may sleep.
+ */
+void enoki_recorder_keep(void)
+{
+	struct enoki_record_header *copy;
+
+	guard(mutex)(&enoki_recorder_mutex);
+	copy = enoki_rings_copy();
+	if (!copy)
+		return;
+	vfree(enoki_incident);
+	enoki_incident = copy;
+}
+
+/**
+ * enoki_recorder_last - the latest records of what enoki_recorder_keep() copied
+ * @last: where to, the oldest of them first
+ * @max: how many at most
+ *
+ * Context: may sleep.
+ * Return: how many there are.
+ */
+unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max)
+{
+	const struct enoki_record *record;
+	unsigned int nr = 0, at;
+	u64 i;
+
+	guard(mutex)(&enoki_recorder_mutex);
+	if (!enoki_incident)
+		return 0;
+
+	record = (struct enoki_record *)(enoki_incident + 1);
+	for (i = 0; i < enoki_incident->nr_records; i++, record++) {
+		if (nr == max && record->time_ns <= last[0].time_ns)
+			continue;
+		if (nr == max)
+			memmove(last, last + 1, --nr * sizeof(*last));
+		for (at = nr++; at && last[at - 1].time_ns > record->time_ns; at--)
+			last[at] = last[at - 1];
+		last[at] = *record;
+	}
+
+	return nr;
+}
+
+/**
+ * enoki_recorder_start - get ready to record
+ *
+ * With the first policy; without memory nothing is recorded.
+ *
+ * Context: may sleep.
+ */
+void enoki_recorder_start(void)
+{
+	static bool started;
+	int cpu;
+
+	guard(mutex)(&enoki_recorder_mutex);
+	if (started)
+		return;
+
+	for_each_possible_cpu(cpu)
+		per_cpu(enoki_ring_memory, cpu) = vzalloc_node(ENOKI_RING_SIZE,
+							       cpu_to_node(cpu));
+	enoki_rings_start();
+	static_branch_enable(&enoki_recording);
+	started = true;
+}
+
+/*
+ * debugfs.
+ */
+
+struct enoki_record_file {
+	size_t	size;
+	char	data[];
+};
+
+/* What was there when the file was opened. */
+static int enoki_record_open(struct inode *inode, struct file *file)
+{
+	bool incident = inode->i_private;
+	struct enoki_record_header *from;
+	struct enoki_record_file *copy;
+	size_t size = 0;
+
+	guard(mutex)(&enoki_recorder_mutex);
+	from = incident ? enoki_incident : enoki_rings_copy();
+	if (from)
+		size = sizeof(*from) + from->nr_records * from->record_size;
+	copy = vmalloc(sizeof(*copy) + size);
+	if (copy) {
+		copy->size = size;
+		memcpy(copy->data, from, size);
+	}
+	if (!incident)
+		vfree(from);
+	if (!copy)
+		return -ENOMEM;
+	file->private_data = copy;
+
+	return 0;
+}
+
+static ssize_t enoki_record_read(struct file *file, char __user *buf, size_t count,
+				 loff_t *pos)
+{
+	struct enoki_record_file *copy = file->private_data;
+
+	return simple_read_from_buffer(buf, count, pos, copy->data, copy->size);
+}
+
+static int enoki_record_release(struct inode *inode, struct file *file)
+{
+	vfree(file->private_data);
+
+	return 0;
+}
+
+static const struct file_operations enoki_record_fops = {
+	.open		= enoki_record_open,
+	.read		= enoki_record_read,
+	.release	= enoki_record_release,
+	.llseek		= default_llseek,
+};
+
+static int enoki_recorder_get(void *data, u64 *value)
+{
+	*value = static_key_enabled(&enoki_recording);
+
+	return 0;
+}
+
+static int enoki_recorder_set(void *data, u64 value)
+{
+	if (value > 1)
+		return -EINVAL;
+	if (value)
+		static_branch_enable(&enoki_recording);
+	else
+		static_branch_disable(&enoki_recording);
+
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(enoki_recorder_fops, enoki_recorder_get, enoki_recorder_set,
+			 "%llu\n");
+
+static int __init enoki_recorder_setup(void)
+{
+	struct dentry *dir = debugfs_create_dir("sched_enoki", NULL);
+
+	debugfs_create_file("flight", 0400, dir, NULL, &enoki_record_fops);
+	debugfs_create_file("incident", 0400, dir, (void *)1, &enoki_record_fops);
+	debugfs_create_file_unsafe("recorder", 0600, dir, NULL, &enoki_recorder_fops);
+
+	return 0;
+}
+late_initcall(enoki_recorder_setup);
