@@ -7,10 +7,12 @@
  * EJECT_CYCLES in the environment is how often storm does it under each policy.
  */
 #include <errno.h>
+#include <linux/enoki.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,6 +85,7 @@ TEST_EACH(on_request)
 	EXPECT_TRUE(last_exit_says("\nreason: request: "));
 	EXPECT_TRUE(last_exit_says("\nCPU 0: "));
 	EXPECT_TRUE(last_exit_says("\ntask "));
+	EXPECT_TRUE(last_exit_says(": pick_next_task, task "));
 
 	/* It takes no tasks any more, and says what to do. */
 	EXPECT_EQ(-1, enoki_attach(niced->pid, self->p->id));
@@ -182,6 +185,82 @@ TEST_ENOKI(bad_settings)
 	ASSERT_TRUE(policy_read(&fifo, "timeout_ms", after, sizeof(after)));
 	EXPECT_STREQ("700", after);
 	ASSERT_TRUE(policy_reload(&fifo));
+}
+
+/* Each costs the debug kernel a lot. */
+#define MANY	(steady_clock() ? 1000 : 200)
+
+/* Starts so many tasks, half of which are always ready; they end with it. */
+static pid_t herd(int id)
+{
+	pid_t pid = test_fork();
+	int i;
+
+	if (pid)
+		return pid;
+	/* Or else it would have to wait for its own children's turns. */
+	if (set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 10))
+		_exit(1);
+	for (i = 0; i < MANY; i++) {
+		pid = fork();
+		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (i % 2)
+				burn(10000);
+			for (;;)
+				nap(50000);
+		}
+		if (pid < 0 || enoki_attach(pid, id))
+			_exit(2);
+	}
+	for (;;)
+		pause();
+}
+
+/* When was the policy called for the last time? In s, by the clock of the records. */
+static double last_call(int id)
+{
+	struct enoki_record_header header;
+	struct enoki_record record;
+	FILE *file = fopen(DEBUGFS "/sched_enoki/flight", "re");
+	double last = -1;
+
+	if (!file)
+		return -1;
+	if (fread(&header, sizeof(header), 1, file) == 1)
+		while (fread(&record, sizeof(record), 1, file) == 1)
+			if (record.policy == id && record.time_ns / 1e9 > last)
+				last = record.time_ns / 1e9;
+	fclose(file);
+	return last;
+}
+
+/* The policy is out of it at once, and all its tasks are soon. */
+TEST_EACH(many)
+{
+	double decided, called, moved;
+	pid_t pid = herd(self->p->id);
+
+	ASSERT_LE(0, pid);
+	ASSERT_TRUE(AWAIT_FOR(200, policy_nr_tasks(self->p) == MANY));
+	ASSERT_EQ(0, policy_write(self->p, "eject", "1"));
+	ASSERT_TRUE(AWAIT(policy_nr_tasks(self->p) == 0));
+	EXPECT_TRUE(AWAIT(last_exit_number("\nmoved: ") == MANY));
+
+	decided = last_exit_number("\ntime: ");
+	called = last_call(self->p->id);
+	moved = last_exit_number(" tasks, the last after ");
+	ASSERT_LT(0, decided);
+	ASSERT_LT(0, called);
+	fprintf(stderr, "# last call %.0f us after the decision, all moved after %.0f us\n",
+		(called - decided) * 1e6, moved);
+	if (steady_clock()) {
+		EXPECT_GT(1000, (called - decided) * 1e6);
+		EXPECT_GT(1000000, moved);
+	}
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	ASSERT_TRUE(policy_reload(self->p));
 }
 
 /* Forks, execs and ends, until it is killed. */

@@ -38,13 +38,6 @@ struct shared {
 	struct hog hogs[NR_HOGS];
 };
 
-static bool steady_clock(void)
-{
-	const char *steady = getenv("ENOKI_STEADY_CLOCK");
-
-	return steady && atoi(steady);
-}
-
 static double finish_tolerance(void)
 {
 	return steady_clock() ? 2 : 12;

@@ -22,8 +22,8 @@
  * A server's default is 50 ms in 1 s; an emulated clock costs or gives some of that. One
  * that counts instructions (ENOKI_STEADY_CLOCK=1) does not.
  */
-#define MIN_SHARE_PERCENT	(getenv("ENOKI_STEADY_CLOCK") ? 4 : 3)
-#define MAX_SHARE_PERCENT	(getenv("ENOKI_STEADY_CLOCK") ? 6 : 15)
+#define MIN_SHARE_PERCENT	(steady_clock() ? 4 : 3)
+#define MAX_SHARE_PERCENT	(steady_clock() ? 6 : 15)
 /* Several periods of a server: it serves in some of them only. */
 #define HOG_CPU_TIME		(6 * NSEC_PER_SEC)
 

@@ -222,21 +222,35 @@ bool policy_in_office(const struct policy *p)
 	return policy_read(p, "state", state, sizeof(state)) && !strcmp(state, "in office");
 }
 
-bool last_exit_says(const char *words)
+static const char *last_exit(void)
 {
 	static char text[32 * 1024];
-	size_t len;
+	size_t len = 0;
 	FILE *file = fopen(SYSFS_ENOKI "/last_exit", "re");
 
-	if (!file)
-		return false;
-	len = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
+	if (file) {
+		len = fread(text, 1, sizeof(text) - 1, file);
+		fclose(file);
+	}
 	text[len] = '\0';
+	return text;
+}
+
+bool last_exit_says(const char *words)
+{
+	const char *text = last_exit();
+
 	if (strstr(text, words))
 		return true;
 	fprintf(stderr, "# last_exit does not say '%s':\n%s", words, text);
 	return false;
+}
+
+double last_exit_number(const char *words)
+{
+	const char *at = strstr(last_exit(), words);
+
+	return at ? strtod(at + strlen(words), NULL) : -1;
 }
 
 /* Keeps errno, for it is printed beside it. */
@@ -576,6 +590,13 @@ unsigned long loops_per_msec(void)
 static pid_t children[512];
 static int child_count;
 static pid_t children_of;
+
+bool steady_clock(void)
+{
+	const char *steady = getenv("ENOKI_STEADY_CLOCK");
+
+	return steady && atoi(steady);
+}
 
 pid_t test_fork(void)
 {

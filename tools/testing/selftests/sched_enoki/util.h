@@ -100,6 +100,8 @@ int policy_write(const struct policy *p, const char *file, const char *text);
 bool policy_in_office(const struct policy *p);
 /* Does the latest report have @words in it? If not, it is printed. */
 bool last_exit_says(const char *words);
+/* The number behind @words in it, or -1. */
+double last_exit_number(const char *words);
 bool proc_sched(pid_t pid, const char *key, char *value, size_t len);
 long proc_sched_long(pid_t pid, const char *key);
 char proc_state(pid_t pid);
@@ -125,6 +127,8 @@ long long timer_interrupts(int cpu);
 uint64_t cpu_time(pid_t pid);
 uint64_t now_ns(void);
 void nap(unsigned int usec);
+/* Does the clock count instructions (ENOKI_STEADY_CLOCK=1), so that a ms is a ms? */
+bool steady_clock(void);
 
 /* fork() for tests: the child ends with its parent, and with the test at the latest. */
 pid_t test_fork(void);
