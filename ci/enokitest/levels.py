@@ -252,6 +252,7 @@ def run(suite: Suite, full: bool) -> None:
             suite.group(f"kernel {flavour}", lambda f=flavour: build(f))
             suite.group(f"selftests, {flavour} kernel, 2 CPUs", lambda f=flavour, w=wanted: selftests(f, 2, w))
         suite.group(*by_instructions("servers", 2))
+        suite.group(*by_instructions("eject", 4))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)

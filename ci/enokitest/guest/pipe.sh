@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs in the guest: pipe.sh PROGRAMS SCX_SIMPLE OPERATIONS REPEATS NAME:POLICY:EXT…
+# Runs in the guest: pipe.sh PROGRAMS SCX_SIMPLE OPERATIONS REPEATS NAME:POLICY:MEANWHILE…
 # Prints "result NAME CPUS NS…" for each class, both tasks on one CPU and on two.
 set -uo pipefail
 programs=$1 scx=$2 operations=$3 repeats=$4
@@ -19,8 +19,11 @@ await_scx() {
 }
 
 for class in "$@"; do
-	IFS=: read -r name policy ext <<<"$class"
-	if [ "$ext" = 1 ]; then
+	IFS=: read -r name policy meanwhile <<<"$class"
+	recorder=0
+	[ "$meanwhile" != recorder ] || recorder=1
+	echo $recorder >/sys/kernel/debug/sched_enoki/recorder || status=1
+	if [ "$meanwhile" = scx ]; then
 		"$scx" >/dev/null &
 		pid=$!
 		await_scx enabled || status=1
@@ -33,7 +36,7 @@ for class in "$@"; do
 			status=1
 		fi
 	done
-	if [ "$ext" = 1 ]; then
+	if [ "$meanwhile" = scx ]; then
 		kill -INT "$pid"
 		wait "$pid"
 		await_scx disabled || status=1

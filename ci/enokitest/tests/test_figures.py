@@ -9,6 +9,7 @@ LINES = [
     "result EEVDF 1 8100.0 8120.0 8090.0",
     "result SCHED_FIFO 1 6100.0 6100.0 6110.0",
     "result enoki_fifo 1 6500.0 6510.0 6490.0",
+    "result +_recorder 1 6600.0 6600.0 6600.0",
     "result enoki_wfq 1 7700.0 7700.0 7700.0",
     "result EEVDF 2 9000.0 9500.0 9100.0",
     "EXIT: unregistered from user space",
@@ -18,7 +19,7 @@ LINES = [
 class Bench(unittest.TestCase):
     def test_figures(self) -> None:
         got = bench.figures(LINES)
-        self.assertEqual([f.value for f in got], [8.1, 6.1, 6.5, 7.7, 9.1])
+        self.assertEqual([f.value for f in got], [8.1, 6.1, 6.5, 6.6, 7.7, 9.1])
         self.assertEqual(got[0].spread, 0.03)
         self.assertEqual(
             set(got[0].as_json()), {"bench", "class", "cpus", "metric", "unit", "value", "spread", "emulated"}
@@ -26,7 +27,10 @@ class Bench(unittest.TestCase):
 
     def test_ratios(self) -> None:
         got = bench.ratios(bench.figures(LINES))
-        self.assertEqual([(name, round(ratio, 3)) for name, _, ratio, _ in got], [("enoki_fifo", 1.066), ("enoki_wfq", 0.951)])
+        self.assertEqual(
+            [(name, round(ratio, 3)) for name, _, ratio, _ in got],
+            [("enoki_fifo", 1.066), ("+ recorder", 1.015), ("enoki_wfq", 0.951)],
+        )
 
     def test_table(self) -> None:
         text = bench.table(bench.figures(LINES))
