@@ -800,7 +800,12 @@ static int balance_enoki(struct rq *rq, struct rq_flags *rf)
 
 static struct task_struct *pick_task_enoki(struct rq *rq, struct rq_flags *rf)
 {
-	return enoki_do_pick(rq, rf, false);
+	struct task_struct *p = enoki_do_pick(rq, rf, false);
+
+	if (unlikely(rq->enoki.kick_from))
+		enoki_kick_done(rq);
+
+	return p;
 }
 
 static struct task_struct *enoki_server_pick_task(struct sched_dl_entity *dl_se,

@@ -74,9 +74,13 @@ enum Mistake {
     Hold,
     /// Says something in each call.
     Chatter,
+    /// Has all CPUs pick again in each call.
+    Kick,
+    /// Has all its timers run out as soon as they can, over and over.
+    Timers,
 }
 
-const MISTAKES: [Mistake; 27] = [
+const MISTAKES: [Mistake; 29] = [
     Mistake::None,
     Mistake::Never,
     Mistake::DropWoken,
@@ -104,6 +108,8 @@ const MISTAKES: [Mistake; 27] = [
     Mistake::Slow,
     Mistake::Hold,
     Mistake::Chatter,
+    Mistake::Kick,
+    Mistake::Timers,
 ];
 
 /// What we keep for each task.
@@ -151,10 +157,19 @@ impl Bad {
         memory.calls % EVERY == 0
     }
 
+    /// Makes the mistakes that can be made in any call.
     fn chat(&self, ctx: &Ctx<'_>, what: &str) {
-        if self.makes(Mistake::Chatter) {
-            log!(ctx, "{what} on CPU {}", ctx.cpu().id().as_u32());
+        match self.mistake {
+            Mistake::Chatter => log!(ctx, "{what} on CPU {}", ctx.cpu().id().as_u32()),
+            Mistake::Kick => ctx.cpus().for_each(|cpu| ctx.resched(cpu)),
+            _ => (),
         }
+    }
+
+    /// Has a timer fire again at once.
+    fn rearm(&self, ctx: &mut Ctx<'_>, timer: u32) {
+        // It is one of ours, so this does not fail.
+        let _ = ctx.arm_timer(timer, Ns(1));
     }
 
     /// Computes something of no use for some time.
@@ -231,6 +246,7 @@ impl Bad {
 impl Scheduler for Bad {
     const NAME: &'static str = "bad";
     const ID: u32 = 13;
+    const TIMERS: u32 = 64;
 
     type Task = State;
 
@@ -261,6 +277,11 @@ impl Scheduler for Bad {
 
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Token) {
         self.chat(ctx, "a new task");
+        if self.makes(Mistake::Timers) {
+            for timer in 0..Self::TIMERS {
+                self.rearm(ctx, timer);
+            }
+        }
         if self.makes(Mistake::Starve) {
             let mut memory = ctx.lock(&self.memory);
             if memory.victim.is_none() {
@@ -404,6 +425,10 @@ impl Scheduler for Bad {
             Mistake::OneQueue => None,
             _ => self.find(ctx, here),
         }
+    }
+
+    fn timer_fired(&self, ctx: &mut Ctx<'_>, timer: u32) {
+        self.rearm(ctx, timer);
     }
 
     fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, State>) -> Moved<'m> {

@@ -160,10 +160,12 @@ struct enoki_slot {
  * struct enoki_timer - a timer that a policy armed
  * @hrtimer: runs in hard interrupt context
  * @es: the policy
+ * @took_ns: how long the policy took when it last fired
  */
 struct enoki_timer {
 	struct hrtimer		hrtimer;
 	struct enoki_sched	*es;
+	u64			took_ns;
 };
 
 #define ENOKI_LOG_SIZE	4096
@@ -347,6 +349,7 @@ void enoki_slice_start(struct rq *rq, struct task_struct *p);
 void enoki_slice_check(struct rq *rq, struct task_struct *p);
 void enoki_server_init(struct rq *rq);
 void enoki_kick(struct rq *rq, bool resched, bool slice);
+void enoki_kick_done(struct rq *rq);
 int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
 

@@ -16,6 +16,15 @@
 /* Longer ones would end after everything that is of interest, or overflow. */
 #define ENOKI_MAX_SLICE_NS	(3600ULL * NSEC_PER_SEC)
 
+/*
+ * Between two picks that policies ask for by kicks, the tasks have the CPU for so
+ * long at least, and for twice as long as the latter of them took.
+ */
+#define ENOKI_KICK_GAP_NS	(100 * NSEC_PER_USEC)
+
+/* A policy's timers may take a quarter of the time of a CPU. */
+#define ENOKI_TIMER_SHARE	4
+
 /* An expiry this close to the end of the slice counts as the end. */
 #define ENOKI_SLICE_SLACK_NS	NSEC_PER_USEC
 
@@ -72,28 +81,73 @@ void enoki_slice_start(struct rq *rq, struct task_struct *p)
 							ENOKI_MAX_SLICE_NS);
 }
 
+/* Pick as a policy has asked for, unless a higher class runs and will do so by itself. */
+static void enoki_kick_now(struct rq *rq)
+{
+	struct enoki_rq *erq = &rq->enoki;
+
+	erq->kick_due = 0;
+	if (sched_class_above(rq->donor->sched_class, &enoki_sched_class))
+		return;
+
+	erq->kicked = true;
+	erq->kick_from = sched_clock_cpu(cpu_of(rq));
+	resched_curr(rq);
+}
+
+/**
+ * enoki_kick_done - the pick that a kick led to has been made
+ * @rq: the run queue, locked
+ */
+void enoki_kick_done(struct rq *rq)
+{
+	struct enoki_rq *erq = &rq->enoki;
+	u64 took = sched_clock_cpu(cpu_of(rq)) - erq->kick_from;
+
+	erq->kick_from = 0;
+	erq->kick_next = rq_clock(rq) + took + max(2 * took, ENOKI_KICK_GAP_NS);
+}
+
 static enum hrtimer_restart enoki_slice_fn(struct hrtimer *timer)
 {
 	struct rq *rq = container_of(timer, struct rq, enoki.slice_timer);
-	s64 left;
+	struct enoki_rq *erq = &rq->enoki;
+	u64 next = 0;
 
 	guard(rq_lock)(rq);
-	if (!enoki_slice_matters(rq, rq->donor))
-		return HRTIMER_NORESTART;
-
 	update_rq_clock(rq);
-	left = rq->donor->enoki.slice_end - rq_clock(rq);
-	if (left <= ENOKI_SLICE_SLACK_NS) {
-		enoki_count(rq->donor->enoki.es, slice_end);
-		rq->donor->enoki.slice_end = 0;
-		resched_curr(rq);
-		return HRTIMER_NORESTART;
-	}
 
-	rq->enoki.slice_armed = rq->donor->enoki.slice_end;
-	hrtimer_set_expires(timer, ktime_add_ns(hrtimer_cb_get_time(timer), left));
+	if (erq->kick_due && (s64)(erq->kick_due - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS)
+		enoki_kick_now(rq);
+	next = erq->kick_due;
+
+	if (enoki_slice_matters(rq, rq->donor)) {
+		if ((s64)(rq->donor->enoki.slice_end - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS) {
+			enoki_count(rq->donor->enoki.es, slice_end);
+			rq->donor->enoki.slice_end = 0;
+			resched_curr(rq);
+		} else if (!next || rq->donor->enoki.slice_end < next) {
+			next = rq->donor->enoki.slice_end;
+		}
+	}
+	if (!next)
+		return HRTIMER_NORESTART;
+
+	erq->slice_armed = next;
+	hrtimer_set_expires(timer, ktime_add_ns(hrtimer_cb_get_time(timer),
+						next - rq_clock(rq)));
 
 	return HRTIMER_RESTART;
+}
+
+/* Too soon after the last kick: at the time when it may be. */
+static void enoki_kick_later(struct rq *rq)
+{
+	struct enoki_rq *erq = &rq->enoki;
+
+	erq->kick_due = erq->kick_next;
+	if (!hrtimer_is_queued(&erq->slice_timer) || erq->slice_armed > erq->kick_due)
+		enoki_slice_arm(rq, erq->kick_due);
 }
 
 static void enoki_kick_fn(struct irq_work *work)
@@ -102,11 +156,12 @@ static void enoki_kick_fn(struct irq_work *work)
 
 	guard(rq_lock)(rq);
 	update_rq_clock(rq);
-	/* A higher class that runs will pick again by itself. */
-	if (xchg(&rq->enoki.kick_resched, false) &&
-	    !sched_class_above(rq->donor->sched_class, &enoki_sched_class)) {
-		rq->enoki.kicked = true;
-		resched_curr(rq);
+	/* One that is being carried out already is as good as another. */
+	if (xchg(&rq->enoki.kick_resched, false) && !rq->enoki.kick_from) {
+		if ((s64)(rq->enoki.kick_next - rq_clock(rq)) > 0)
+			enoki_kick_later(rq);
+		else
+			enoki_kick_now(rq);
 	}
 	if (xchg(&rq->enoki.kick_slice, false))
 		enoki_slice_check(rq, rq->donor);
@@ -163,9 +218,12 @@ void enoki_cpu_dying(struct rq *rq)
 static enum hrtimer_restart enoki_timer_fn(struct hrtimer *hrtimer)
 {
 	struct enoki_timer *timer = container_of(hrtimer, struct enoki_timer, hrtimer);
+	u64 began = sched_clock_cpu(smp_processor_id());
 	struct enoki_sched *es = timer->es;
 
 	enoki_call_timer_fired(es, timer - es->timers);
+	/* It may have been armed again by its own call, and then by what it took before. */
+	WRITE_ONCE(timer->took_ns, sched_clock_cpu(smp_processor_id()) - began);
 
 	return HRTIMER_NORESTART;
 }
@@ -219,10 +277,14 @@ void enoki_timers_cancel(struct enoki_sched *es)
  */
 int enoki_timer_arm(struct enoki_sched *es, u32 nr, u64 delay_ns)
 {
+	u64 least_ns;
+
 	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying) || enoki_ejected(es))
 		return -EINVAL;
 
-	delay_ns = clamp_t(u64, delay_ns, ENOKI_MIN_SLICE_NS, KTIME_MAX);
+	/* All of them may be armed on this CPU. */
+	least_ns = ENOKI_TIMER_SHARE * es->ops->nr_timers * READ_ONCE(es->timers[nr].took_ns);
+	delay_ns = clamp_t(u64, delay_ns, max(least_ns, ENOKI_MIN_SLICE_NS), KTIME_MAX);
 	hrtimer_start(&es->timers[nr].hrtimer, ns_to_ktime(delay_ns),
 		      HRTIMER_MODE_REL_PINNED_HARD);
 

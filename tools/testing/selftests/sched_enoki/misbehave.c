@@ -84,6 +84,8 @@ FIXTURE_VARIANT_ADD(bad, refuse) { .mode = 23, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, slow) { .mode = 24, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, hold) { .mode = 25, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, chatter) { .mode = 26, .outcome = GOES_ON };
+FIXTURE_VARIANT_ADD(bad, kick) { .mode = 27, .outcome = GOES_ON };
+FIXTURE_VARIANT_ADD(bad, timers) { .mode = 28, .outcome = GOES_ON };
 
 FIXTURE_SETUP(bad)
 {
