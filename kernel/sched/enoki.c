@@ -836,7 +836,9 @@ static void enoki_run(struct rq *rq, struct task_struct *p)
 static void put_prev_task_enoki(struct rq *rq, struct task_struct *p,
 				struct task_struct *next)
 {
-	update_curr_enoki(rq);
+	/* Who blocked was charged when it was dequeued. */
+	if (p->enoki.flags & ENOKI_P_COUNTED)
+		update_curr_enoki(rq);
 	update_rt_rq_load_avg(rq_clock_pelt(rq), rq, 1);
 
 	if (next)
