@@ -260,7 +260,11 @@ pub(crate) unsafe fn timer_arm(
     delay_ns: u64,
 ) -> Result<()> {
     // SAFETY: By the requirements of this function.
-    kernel::error::to_result(unsafe { bindings::enoki_timer_arm(es, timer, delay_ns) })
+    match unsafe { bindings::enoki_timer_arm(es, timer, delay_ns) } {
+        0 => Ok(()),
+        // `to_result()` would print what is no error number.
+        _ => Err(code::EINVAL),
+    }
 }
 
 /// Disarms a timer.
