@@ -200,7 +200,7 @@ def steady(program: str, cpus: int) -> Outcome:
         [machine.GUEST / "selftests.sh", programs, program],
         log=f"{program}-icount-{cpus}.log",
         options=["--kernel", "release", "--cpus", str(cpus), "--icount", "--timeout", "900"],
-        env={"ENOKI_STEADY_CLOCK": "1", "LIMIT": "800"},
+        env={"ENOKI_STEADY_CLOCK": "1", "LIMIT": "800", "TEST_MODULES": str(kernel / "test_modules")},
     )
     return _steps(ended, [program])
 
@@ -245,7 +245,10 @@ def run(suite: Suite, full: bool) -> None:
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*on_cpus(names if full else quick(names, cpus), cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
-    suite.together([by_instructions("fairness", 4)], [("pipe by instructions", bench.gate)])
+    suite.together(
+        [by_instructions("fairness", 4)],
+        [("pipe by instructions", bench.gate), by_instructions("timing", 2)],
+    )
     if full:
         for flavour, without in (("kcsan", HELD_UP), ("llvm", ())):
             wanted = [name for name in names if name not in without]

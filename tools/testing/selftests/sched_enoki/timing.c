@@ -52,8 +52,8 @@ TEST_ENOKI(slices_of_5us)
 	ASSERT_NE(NULL, b);
 	slices = slices_a_tick();
 	printf("# slices of 5 µs: %.1f in a tick\n", slices);
-	/* Even where each switch is emulated and checked. */
-	EXPECT_LT(1, slices);
+	/* Where it is emulated and checked, one switch takes about as long as a tick. */
+	EXPECT_LT(steady_clock() ? 5 : 0.5, slices);
 	EXPECT_TRUE(worker_lives(a));
 	EXPECT_TRUE(worker_lives(b));
 
@@ -64,9 +64,13 @@ TEST_ENOKI(slices_of_5us)
 	UNLOAD();
 }
 
+/* Far longer than a pick takes: the tasks have the CPU in between. */
+#define KICK_US		"kick_us=3000"
+
 /*
  * How often do the policy's timer and the event that its kicks are to cause happen, while
- * the timer fires a thousand times? Return: they did.
+ * the timer fires a thousand times? It is seldom looked at, for that causes events, too.
+ * Return: they did.
  */
 static bool over_a_thousand_kicks(const char *event, long long *fired, long long *caused)
 {
@@ -74,7 +78,10 @@ static bool over_a_thousand_kicks(const char *event, long long *fired, long long
 
 	*fired = policy_event(&clockwork, "timer_fired");
 	*caused = policy_event(&clockwork, event);
-	came = AWAIT(policy_event(&clockwork, "timer_fired") > *fired + 1000);
+	came = AWAIT(({
+		nap(100000);
+		policy_event(&clockwork, "timer_fired") > *fired + 1000;
+	}));
 	*caused = policy_event(&clockwork, event) - *caused;
 	*fired = policy_event(&clockwork, "timer_fired") - *fired;
 	printf("# kicked %lld times, %s %lld times\n", *fired, event, *caused);
@@ -92,7 +99,7 @@ TEST_ENOKI(kicks)
 	int cpus = nr_cpus_online(), i;
 	long long fired, picks;
 
-	LOAD("kick_us=500");
+	LOAD(KICK_US);
 	ASSERT_EQ(0, pin(0, nth_cpu_online(0)));
 	for (i = 0; i < 2 * cpus; i++)
 		ASSERT_NE(NULL, worker_start_on(nth_cpu_online(i % cpus), W_SPIN, clockwork.id));
@@ -104,7 +111,7 @@ TEST_ENOKI(kicks)
 			worker_stop(nth_worker(i));
 	EXPECT_TRUE(over_a_thousand_kicks("pick_next_task", &fired, &picks));
 	/* Kicks that come close together are one. */
-	EXPECT_LT(fired / 4, picks);
+	EXPECT_LT(fired / 2, picks);
 	EXPECT_EQ(0, policy_event(&clockwork, "slice_end"));
 	unpin(0);
 	UNLOAD();
@@ -115,7 +122,7 @@ TEST_ENOKI(kicks_of_idle_cpus)
 {
 	long long fired, asked;
 
-	LOAD("kick_us=500");
+	LOAD(KICK_US);
 	ASSERT_NE(NULL, worker_start_on(-1, W_SLEEP, clockwork.id));
 	EXPECT_TRUE(over_a_thousand_kicks("balance", &fired, &asked));
 	/* Without the kicks it is asked when the test falls asleep. */
