@@ -27,7 +27,7 @@ HELD_UP = (TIMED, "timing")
 SHAPED = ("core_sched", "isolation")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {"eject": (1, 4), "misbehave": (2,)}
-VM_SECONDS = 1500
+VM_SECONDS = 2400
 
 
 def script(name: str, *args: str) -> Outcome:
