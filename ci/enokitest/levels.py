@@ -233,9 +233,13 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("panic gate on itself", lambda: script("panic-gate", "--self-test", str(kernels.build("release"))))
     suite.group("selftests build", build_selftests)
     names = [name for name in prepare.programs() if name not in SHAPED]
+
+    def tests(cpus: int) -> Group:
+        return on_cpus(names if full else quick(names, cpus), cpus)
+
     # What keeps one CPU of the host busy goes beside something else that does.
     suite.together(
-        [on_cpus(names if full else quick(names, 1), 1)],
+        [tests(1)],
         [
             ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
             ("KUnit, debug kernel", lambda: kunit("debug")),
@@ -243,7 +247,7 @@ def run(suite: Suite, full: bool) -> None:
         ],
     )
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
-        suite.group(*on_cpus(names if full else quick(names, cpus), cpus))
+        suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
     suite.together(
         [by_instructions("fairness", 4)],
