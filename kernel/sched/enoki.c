@@ -601,8 +601,13 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		}
 
 		p = enoki_check_pick(rq, es, token, &err);
-		if (likely(p))
-			return enoki_picked(rq, p, slice_ns);
+		if (likely(p)) {
+			enoki_picked(rq, p, slice_ns);
+			/* The same answer once more must be worth nothing. */
+			if (enoki_fault(ENOKI_FAULT_DUPLICATE))
+				WARN_ON_ONCE(enoki_check_pick(rq, es, token, &err));
+			return p;
+		}
 
 		enoki_reject(es, err - 1);
 		/* A past token is good for nothing: do not hand it back. */

@@ -74,6 +74,7 @@ do {										\
 										\
 	enoki_call_begin(__es, ENOKI_EV_##_op);					\
 	__auto_type __answer = __es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__); \
+	enoki_fault_delay();							\
 	enoki_call_end();							\
 	__answer;								\
 })
@@ -136,7 +137,7 @@ static inline bool enoki_call_task_tick(struct enoki_sched *es, struct rq *rq,
 					struct enoki_task *token)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-	bool again = ENOKI_ASK(es, task_tick, &cx, token);
+	bool again = enoki_fault_bool(ENOKI_ASK(es, task_tick, &cx, token));
 
 	enoki_note(es, ENOKI_EV_task_tick, &cx, token->info.id, again);
 
@@ -147,7 +148,7 @@ static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *
 					     struct enoki_task *token, u64 woken_id)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-	bool again = ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id);
+	bool again = enoki_fault_bool(ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id));
 
 	enoki_note(es, ENOKI_EV_wakeup_preempt, &cx, token->info.id, again);
 
@@ -161,6 +162,7 @@ static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
 	struct enoki_ctx cx = enoki_local_ctx(es);
 	s32 cpu = ENOKI_ASK(es, select_task_rq, &cx, token, prev_cpu, flags);
 
+	cpu = enoki_fault_cpu(cpu, prev_cpu);
 	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token->info.id, (u32)cpu);
 
 	return cpu;
@@ -176,6 +178,7 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	struct enoki_task *token = ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
 
+	token = enoki_fault_pick(token, slice_ns);
 	/* What a past token says of its task nobody writes any more. */
 	enoki_note(es, ENOKI_EV_pick_next_task, &cx, token ? token->info.id : 0, *slice_ns);
 
@@ -188,6 +191,7 @@ static inline bool enoki_call_balance(struct enoki_sched *es, struct rq *rq,
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	bool named = ENOKI_ASK(es, balance, &cx, key);
 
+	named = enoki_fault_key(named, key);
 	enoki_note(es, ENOKI_EV_balance, &cx, named ? enoki_slot_task_id(key->slot) : 0,
 		   named ? (u32)key->cpu : 0);
 
@@ -217,7 +221,7 @@ static inline struct enoki_task *enoki_call_migrate_task_rq(struct enoki_sched *
 	if (enoki_ejected(es))
 		return NULL;
 
-	back = ENOKI_ASK(es, migrate_task_rq, &cx, token, why);
+	back = enoki_fault_back(ENOKI_ASK(es, migrate_task_rq, &cx, token, why));
 	enoki_note(es, ENOKI_EV_migrate_task_rq, &cx, p->enoki.task_id,
 		   why | (back == token ? ENOKI_NOTE_CAME : 0));
 

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults are injected into what the policies answer, each kind now and then, often
+ * and always, while hackbench and tasks of other kinds are attached: all of them go
+ * on and end, whether the policy is still in office by then or not.
+ *
+ * FAULT_SECONDS in the environment is how long each of them takes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ENOKI_EACH_POLICY
+#include "fixture.h"
+
+#define DIRECTORY	DEBUGFS "/sched_enoki/"
+#define SECONDS		1
+/* More than will be made. */
+#define TIMES		1000000000L
+/* Some take long where each answer does. */
+#define HACKBENCH_SECONDS	200
+
+static const char *const kinds[] = { "drop", "delay", "duplicate", "garbage" };
+
+static int fault_set(const char *kind, const char *file, long value)
+{
+	char path[128], number[32];
+
+	snprintf(path, sizeof(path), DIRECTORY "fail_%s/%s", kind, file);
+	snprintf(number, sizeof(number), "%ld", value);
+	return write_str(path, number);
+}
+
+static long faults_made(const char *kind)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DIRECTORY "fail_%s/times", kind);
+	return TIMES - read_long(path);
+}
+
+static void faults_off(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		fault_set(kinds[i], "probability", 0);
+}
+
+static uint64_t duration_ns(void)
+{
+	const char *seconds = getenv("FAULT_SECONDS");
+
+	return (seconds ? strtoul(seconds, NULL, 10) : SECONDS) * NSEC_PER_SEC;
+}
+
+/* Forty tasks that send each other messages, until all have come. */
+static bool hackbench(int id)
+{
+	pid_t pid = test_fork();
+	int status;
+
+	if (pid < 0)
+		return false;
+	if (!pid) {
+		/* It may be out of office by now. */
+		if (enoki_attach(0, id) && (errno != ENODEV || set_class(0, SCHED_OTHER, 0)))
+			_exit(127);
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(127);
+		execlp("hackbench", "hackbench", "-g", "1", "-l", "20", NULL);
+		_exit(127);
+	}
+	if (!AWAIT_FOR(HACKBENCH_SECONDS, waitpid(pid, &status, WNOHANG) == pid))
+		return false;
+	if (status)
+		fprintf(stderr, "# hackbench: status %x\n", status);
+	return !status;
+}
+
+static bool crowd(int id)
+{
+	const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD };
+	size_t i;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(modes); i++)
+		if (!worker_start_on(-1, modes[i % ARRAY_SIZE(modes)], id))
+			return false;
+	return true;
+}
+
+static bool survives(const struct policy *p, const char *kind, int percent)
+{
+	uint64_t end;
+	bool ok;
+	int i;
+
+	if (!crowd(p->id) || fault_set(kind, "times", TIMES) ||
+	    fault_set(kind, "probability", percent))
+		return false;
+	end = now_ns() + duration_ns();
+	do
+		ok = hackbench(p->id);
+	while (ok && now_ns() < end);
+	ok = workers_live() && ok;
+	ok = faults_made(kind) > 0 && ok;
+	faults_off();
+	fprintf(stderr, "# %s at %d %%: %ld faults, %lld rescued, %s\n", kind, percent,
+		faults_made(kind), policy_event(p, "task_rescued"),
+		policy_in_office(p) ? "in office" : "ejected");
+
+	for (i = 0; i < nr_workers(); i++)
+		worker_set(nth_worker(i), W_EXIT);
+	for (i = 0; i < nr_workers(); i++)
+		worker_stop(nth_worker(i));
+	/* What was refused counts no more. */
+	return AWAIT(policy_nr_tasks(p) == 0) && policy_reload(p) && ok;
+}
+
+#define SURVIVES(kind) do {						\
+	if (faults_made(kind) > TIMES)					\
+		SKIP(return, "the kernel has no CONFIG_FAULT_INJECTION_DEBUG_FS"); \
+	faults_off();							\
+	EXPECT_TRUE(survives(self->p, kind, 1));			\
+	EXPECT_TRUE(survives(self->p, kind, 10));			\
+	EXPECT_TRUE(survives(self->p, kind, 100));			\
+} while (0)
+
+TEST_F_TIMEOUT(each_policy, drop, 900)
+{
+	SURVIVES("drop");
+}
+
+TEST_F_TIMEOUT(each_policy, delay, 900)
+{
+	SURVIVES("delay");
+}
+
+TEST_F_TIMEOUT(each_policy, duplicate, 900)
+{
+	SURVIVES("duplicate");
+}
+
+TEST_F_TIMEOUT(each_policy, garbage, 900)
+{
+	SURVIVES("garbage");
+}
+
+ENOKI_HARNESS_MAIN
