@@ -26,7 +26,7 @@ HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
-LONG = {"eject": (1, 4), "faults": (4,), "misbehave": (2,)}
+LONG = {"cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,)}
 VM_SECONDS = 2400
 
 
@@ -251,7 +251,7 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
     suite.together(
         [by_instructions("fairness", 4)],
-        [("pipe by instructions", bench.gate), by_instructions("timing", 2)],
+        [("pipe by instructions", bench.gate), by_instructions("timing", 2), by_instructions("cgroup", 1)],
     )
     if full:
         for flavour, without in (("kcsan", HELD_UP), ("llvm", ())):

@@ -118,6 +118,23 @@ static void enoki_release(struct rq *rq)
 	rq->enoki.held_from = 0;
 }
 
+/* Its group may be another one than before. */
+static __always_inline void enoki_count_group(struct task_struct *p)
+{
+	struct sched_enoki_entity *ent = &p->enoki;
+
+	if (enoki_grouped(p)) {
+		enoki_group_in(task_group(p), ent->weight);
+		/* Turns outside of groups do not count. */
+		if (!(ent->flags & ENOKI_P_GROUPED))
+			ent->slice_ns = 0;
+		ent->flags |= ENOKI_P_GROUPED | ENOKI_P_CHANGED;
+	} else if (unlikely(ent->flags & ENOKI_P_GROUPED)) {
+		ent->flags &= ~ENOKI_P_GROUPED;
+		ent->flags |= ENOKI_P_CHANGED;
+	}
+}
+
 static void enoki_count_in(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
@@ -136,6 +153,7 @@ static void enoki_count_in(struct rq *rq, struct task_struct *p)
 	if (!prq->nr_running++)
 		enoki_activate_prq(erq, prq);
 	prq->weight += ent->weight;
+	enoki_count_group(p);
 	if (!erq->nr_running++) {
 		cpufreq_update_util(rq, 0);
 		enoki_hold(rq, rq->donor);
@@ -161,6 +179,8 @@ static void enoki_count_out(struct rq *rq, struct task_struct *p)
 	if (!--prq->nr_running)
 		enoki_deactivate_prq(erq, prq);
 	prq->weight -= ent->weight;
+	if (unlikely(ent->flags & ENOKI_P_GROUPED))
+		enoki_group_out(task_group(p), ent->weight);
 	erq->nr_running--;
 	sub_nr_running(rq, 1);
 }
@@ -207,6 +227,7 @@ static void update_curr_enoki(struct rq *rq)
 	if (unlikely(delta <= 0))
 		return;
 
+	enoki_charge_groups(rq, rq->donor, delta);
 	erq->server_ns += delta;
 	if (erq->server_ns >= ENOKI_SERVER_BATCH_NS || rq->dl_server == &rq->enoki_server) {
 		dl_server_update(&rq->enoki_server, erq->server_ns);
@@ -353,6 +374,14 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 
 static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 {
+	if (enoki_throttled(p)) {
+		if (enoki_stays_throttled(rq, p))
+			return;
+		/* For its policy it slept. */
+		p->enoki.flags |= ENOKI_P_CHANGED;
+		flags = ENQUEUE_WAKEUP;
+	}
+
 	enoki_count_in(rq, p);
 	if (flags & (ENQUEUE_RESTORE | ENQUEUE_CLASS))
 		p->enoki.flags |= ENOKI_P_CHANGED;
@@ -369,7 +398,7 @@ static void enqueue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	 * as prev; another one is to say first whether it runs on.
 	 */
 	if (task_current_donor(rq, p)) {
-		if (p->enoki.flags & ENOKI_P_NEW) {
+		if ((p->enoki.flags & ENOKI_P_NEW) || (flags & ENQUEUE_WAKEUP)) {
 			enoki_announce(rq, p, flags);
 			resched_curr(rq);
 		} else {
@@ -411,6 +440,11 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token;
 
+	if (enoki_throttled(p)) {
+		enoki_forget_throttled(p, flags & DEQUEUE_SLEEP);
+		return true;
+	}
+
 	if (task_current_donor(rq, p))
 		update_curr_enoki(rq);
 
@@ -419,6 +453,8 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	} else if (flags & DEQUEUE_SLEEP) {
 		enoki_unqueue(rq, p, ENOKI_LEAVE_OVERRIDE, ENOKI_BLOCKED);
 		ent->flags &= ~(ENOKI_P_YIELD | ENOKI_P_UNASKED);
+		if (enoki_scaled(p))
+			enoki_group_slept(p);
 		token = enoki_lend(p);
 		if (likely(token && !(ent->flags & ENOKI_P_NEW)))
 			enoki_call_task_blocked(ent->es, rq, token);
@@ -439,9 +475,43 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 	return true;
 }
 
+#ifdef CONFIG_CFS_BANDWIDTH
+/**
+ * enoki_throttle - a group has used up its bandwidth: stop one of its tasks
+ * @rq: the run queue, locked, its clock updated
+ * @p: the task, which runs and is on its way to user space
+ *
+ * The caller puts it with those that wait for new bandwidth.
+ */
+void enoki_throttle(struct rq *rq, struct task_struct *p)
+{
+	dequeue_task_enoki(rq, p, DEQUEUE_SLEEP | DEQUEUE_THROTTLE);
+}
+
+/**
+ * enoki_unthrottle - a group has bandwidth again: so its task is ready
+ * @rq: the run queue, locked, its clock updated
+ * @p: the task
+ */
+void enoki_unthrottle(struct rq *rq, struct task_struct *p)
+{
+	enqueue_task_enoki(rq, p, ENQUEUE_WAKEUP);
+	wakeup_preempt(rq, p, 0);
+}
+
+#ifdef CONFIG_SCHED_CORE
+static int task_is_throttled_enoki(struct task_struct *p, int cpu)
+{
+	return enoki_throttled(p);
+}
+#endif
+#endif
+
 static void yield_task_enoki(struct rq *rq)
 {
 	rq->donor->enoki.flags |= ENOKI_P_YIELD;
+	if (enoki_scaled(rq->donor))
+		enoki_group_slept(rq->donor);
 }
 
 static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags)
@@ -450,8 +520,8 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 	struct enoki_prq *mine, *its;
 	struct enoki_task *token;
 
-	/* Also called for a higher class's task, and before a pick is final. */
-	if (!task_on_enoki(p) || !enoki_is_running(curr) || curr == p ||
+	/* Also called for a higher class's or a throttled task, and before a pick is final. */
+	if (!(p->enoki.flags & ENOKI_P_COUNTED) || !enoki_is_running(curr) || curr == p ||
 	    test_tsk_need_resched(rq->curr))
 		return;
 
@@ -516,6 +586,14 @@ static struct task_struct *enoki_check_pick(struct rq *rq, struct enoki_sched *e
 	return p;
 }
 
+/* It may have to stop before it is in user space again, or have another slice. */
+static noinline u64 enoki_picked_in_group(struct rq *rq, struct task_struct *p, u64 slice_ns)
+{
+	enoki_charge_groups(rq, p, 0);
+
+	return enoki_scaled(p) ? enoki_group_slice(p, slice_ns) : slice_ns;
+}
+
 /* @p runs next; if it is the one that ran, no set_next_task() will follow. */
 static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u64 slice_ns)
 {
@@ -526,6 +604,8 @@ static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u6
 		enoki_set_state(p, ENOKI_PICKED);
 		rq->enoki.picked = p;
 	}
+	if (unlikely(p->enoki.flags & ENOKI_P_GROUPED))
+		slice_ns = enoki_picked_in_group(rq, p, slice_ns);
 	p->enoki.flags &= ~(ENOKI_P_UNASKED | ENOKI_P_RESCUED);
 	p->enoki.slice_ns = slice_ns;
 	enoki_slice_start(rq, p);
@@ -911,6 +991,16 @@ static int select_task_rq_enoki(struct task_struct *p, int prev_cpu, int flags)
 	return cpu;
 }
 
+/*
+ * The slice that the policy gave is over, but in its group the task has a longer one.
+ * That the policy wants to pick again means no more than that, then.
+ */
+static bool enoki_group_has_time(struct rq *rq, struct task_struct *curr)
+{
+	return enoki_scaled(curr) && (s64)(curr->enoki.slice_end - rq_clock(rq)) > 0 &&
+	       curr->se.sum_exec_runtime >= curr->enoki.slot->own_end;
+}
+
 static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 {
 	struct enoki_sched *es = curr->enoki.es;
@@ -937,12 +1027,15 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 		sched_update_tick_dependency(rq);
 	}
 
+	/* Others may have come or gone. */
+	if (unlikely(curr->enoki.flags & ENOKI_P_GROUPED))
+		curr->enoki.flags |= ENOKI_P_CHANGED;
 	token = enoki_lend(curr);
 	if (unlikely(!token)) {
 		resched_curr(rq);
 		return;
 	}
-	if (enoki_call_task_tick(es, rq, token))
+	if (enoki_call_task_tick(es, rq, token) && !enoki_group_has_time(rq, curr))
 		resched_curr(rq);
 
 	if (rq->enoki.nr_active < 2)
@@ -993,13 +1086,19 @@ static unsigned int get_rr_interval_enoki(struct rq *rq, struct task_struct *p)
  * enoki_can_stop_tick - does the class need no tick on a run queue?
  * @rq: the run queue, locked
  *
- * Return: at most one attached task is ready there, and none waits on a sibling
- * for it to end.
+ * Return: at most one attached task is ready there, no cpu.max applies to it, and
+ * none waits on a sibling for it to end.
  */
 bool enoki_can_stop_tick(struct rq *rq)
 {
-	return !rq->enoki.nr_running ||
-	       (rq->enoki.nr_running == 1 && !enoki_core_waits(rq));
+	struct task_struct *p;
+
+	if (rq->enoki.nr_running != 1)
+		return !rq->enoki.nr_running;
+
+	p = list_first_entry(&rq->enoki.runnable, struct task_struct, enoki.run_node);
+
+	return !enoki_core_waits(rq) && !enoki_bandwidth_limited(p);
 }
 
 /**
@@ -1057,6 +1156,9 @@ DEFINE_SCHED_CLASS(enoki) = {
 	.get_rr_interval	= get_rr_interval_enoki,
 	.update_curr		= update_curr_enoki,
 
+#if defined(CONFIG_CFS_BANDWIDTH) && defined(CONFIG_SCHED_CORE)
+	.task_is_throttled	= task_is_throttled_enoki,
+#endif
 #ifdef CONFIG_UCLAMP_TASK
 	.uclamp_enabled		= 1,
 #endif

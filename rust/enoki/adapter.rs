@@ -203,6 +203,7 @@ impl<S: Scheduler> Adapter<S> {
             id: S::ID,
             nr_timers: S::TIMERS,
             timeout_ms: S::TIMEOUT_MS,
+            flags: if S::WEIGHTED { sys::OPS_WEIGHTED } else { 0 },
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),

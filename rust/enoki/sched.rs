@@ -55,6 +55,12 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     /// [`task_rescued()`](Self::task_rescued). The module parameter `timeout_ms` overrides it.
     const TIMEOUT_MS: u32 = 5000;
 
+    /// Does the policy divide time among tasks by their [weights](TaskInfo::weight)?
+    ///
+    /// They have in them what `cpu.weight` gives to control groups. Of a policy that does not look
+    /// at weights the class scales the slices of tasks that are in groups instead.
+    const WEIGHTED: bool = false;
+
     /// What the policy keeps for each task.
     type Task: Send + 'static;
 

@@ -47,6 +47,7 @@ pub(crate) use bindings::{
 pub(crate) const ABI_VERSION: u32 = bindings::ENOKI_ABI_VERSION;
 pub(crate) const MAX_ID: u32 = bindings::ENOKI_MAX_ID;
 pub(crate) const MAX_TIMERS: u32 = bindings::ENOKI_MAX_TIMERS;
+pub(crate) const OPS_WEIGHTED: u32 = bindings::enoki_ops_flags_ENOKI_OPS_WEIGHTED;
 pub(crate) const MIN_TIMEOUT_MS: u32 = bindings::ENOKI_MIN_TIMEOUT_MS;
 pub(crate) const MAX_TIMEOUT_MS: u32 = bindings::ENOKI_MAX_TIMEOUT_MS;
 pub(crate) const TASK_KTHREAD: u32 = bindings::enoki_task_flags_ENOKI_TASK_KTHREAD;

@@ -96,7 +96,8 @@ impl TaskInfo {
     }
 
     /// The load weight of the task's nice level: 1024 at nice 0, a quarter more for each level
-    /// below. Never 0.
+    /// below. In a control group it is the task's part of what `cpu.weight` gives the group. Never
+    /// 0.
     #[inline]
     pub fn weight(&self) -> u32 {
         self.0.weight

@@ -194,6 +194,7 @@ impl Wfq {
 impl Scheduler for Wfq {
     const NAME: &'static str = "wfq";
     const ID: u32 = 2;
+    const WEIGHTED: bool = true;
 
     type Task = Entity;
 

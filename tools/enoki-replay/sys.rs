@@ -96,6 +96,7 @@ mod raw {
         pub(crate) id: u32,
         pub(crate) nr_timers: u32,
         pub(crate) timeout_ms: u32,
+        pub(crate) flags: u32,
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
@@ -130,9 +131,10 @@ mod raw {
 
 pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 2;
+pub(crate) const ABI_VERSION: u32 = 3;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
+pub(crate) const OPS_WEIGHTED: u32 = 1 << 0;
 pub(crate) const MIN_TIMEOUT_MS: u32 = 100;
 pub(crate) const MAX_TIMEOUT_MS: u32 = 60_000;
 pub(crate) const TASK_KTHREAD: u32 = 1 << 0;

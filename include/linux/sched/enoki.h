@@ -33,7 +33,7 @@ struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	2
+#define ENOKI_ABI_VERSION	3
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -165,6 +165,15 @@ enum enoki_wake_flags {
 };
 
 /**
+ * enum enoki_ops_flags - what kind of policy it is
+ * @ENOKI_OPS_WEIGHTED: it divides time by the weights of tasks. The slices of one
+ *	that does not are scaled for tasks in control groups.
+ */
+enum enoki_ops_flags {
+	ENOKI_OPS_WEIGHTED	= 1 << 0,
+};
+
+/**
  * struct enoki_ops - a policy
  *
  * @sched in every call is what enoki_register() was given and owns from then
@@ -188,6 +197,8 @@ struct enoki_ops {
 	 * ENOKI_MIN_TIMEOUT_MS to ENOKI_MAX_TIMEOUT_MS; 0 is the default, 5 s
 	 */
 	u32 timeout_ms;
+	/** @flags: &enum enoki_ops_flags */
+	u32 flags;
 	/** @name: what the policy is registered as, NUL terminated, not the module's name */
 	char name[ENOKI_NAME_LEN];
 	/** @version: of the policy, NUL terminated, free form */

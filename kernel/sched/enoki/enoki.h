@@ -101,6 +101,16 @@ void enoki_cpu_dying(struct rq *rq);
 void enoki_show_task(struct task_struct *p, struct seq_file *m);
 void enoki_show_cpu(struct seq_file *m, int cpu);
 
+void enoki_throttle(struct rq *rq, struct task_struct *p);
+void enoki_unthrottle(struct rq *rq, struct task_struct *p);
+
+static inline void enoki_tg_init(struct task_group *tg)
+{
+#ifdef CONFIG_FAIR_GROUP_SCHED
+	raw_spin_lock_init(&tg->enoki.lock);
+#endif
+}
+
 #else /* !CONFIG_SCHED_ENOKI */
 
 struct enoki_attach { };
@@ -136,6 +146,9 @@ static inline int enoki_fork(struct task_struct *p) { return 0; }
 static inline void enoki_cancel_fork(struct task_struct *p) { }
 static inline void enoki_dead(struct task_struct *p) { }
 static inline void enoki_rq_init(struct rq *rq) { }
+static inline void enoki_tg_init(struct task_group *tg) { }
+static inline void enoki_throttle(struct rq *rq, struct task_struct *p) { }
+static inline void enoki_unthrottle(struct rq *rq, struct task_struct *p) { }
 static inline bool enoki_tasks_waited(struct rq *rq) { return false; }
 static inline void enoki_settle(struct rq *rq) { }
 static inline void enoki_idle_picked(struct rq *rq) { }

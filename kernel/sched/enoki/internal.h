@@ -47,6 +47,7 @@ enum enoki_state {
 #define ENOKI_P_SEEN	0x10	/* the watchdog saw it wait, with the token that it has */
 #define ENOKI_P_UNASKED	0x20	/* runs although its policy did not pick it, and waits on */
 #define ENOKI_P_RESCUED	0x40	/* rescued, and not picked by its policy since */
+#define ENOKI_P_GROUPED	0x80	/* counted in control groups; still, when it sleeps */
 
 /* What is counted of each policy; sysfs has the same names. */
 enum enoki_event {
@@ -147,12 +148,16 @@ struct enoki_prq {
  * @gen: generation of the latest grant; only grows, over all tasks of the slot
  * @task: whose it is
  * @free_node: in enoki_sched::dead_slots
+ * @turn_from: what the task had run when its last turn began, ns; see enoki_group_slice()
+ * @own_end: what it will have run when the slice is over that its policy gave it, ns
  * @nr: its index
  */
 struct enoki_slot {
 	u64			gen;
 	struct task_struct	*task;
 	struct llist_node	free_node;
+	u64			turn_from;
+	u64			own_end;
 	u32			nr;
 };
 
@@ -291,6 +296,15 @@ static inline u64 enoki_clock(struct rq *rq)
 	return rq_clock(rq) - rq->enoki.held_ns;
 }
 
+/* Slices that are longer would end after everything that is of interest, or overflow. */
+#define ENOKI_MAX_SLICE_NS	(3600ULL * NSEC_PER_SEC)
+
+/* The class lengthens no slice beyond this, ns. */
+static inline u64 enoki_longest_part(const struct enoki_sched *es)
+{
+	return (u64)READ_ONCE(es->timeout_ms) * NSEC_PER_MSEC / 4;
+}
+
 static inline struct enoki_prq *enoki_prq_of(struct enoki_sched *es, int cpu)
 {
 	return per_cpu_ptr(es->prq, cpu);
@@ -352,6 +366,79 @@ void enoki_kick(struct rq *rq, bool resched, bool slice);
 void enoki_kick_done(struct rq *rq);
 int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
+
+/* group.c */
+#ifdef CONFIG_FAIR_GROUP_SCHED
+void enoki_group_in(struct task_group *tg, unsigned long weight);
+void enoki_group_out(struct task_group *tg, unsigned long weight);
+unsigned int enoki_group_weight(struct task_group *tg, unsigned long weight);
+u64 enoki_group_slice(struct task_struct *p, u64 slice_ns);
+void enoki_group_slept(struct task_struct *p);
+
+/*
+ * Is @p in a control group? Those that are made for sessions are none. While it is
+ * counted, ENOKI_P_GROUPED says the same.
+ */
+static inline bool enoki_grouped(struct task_struct *p)
+{
+	struct task_group *tg = task_group(p);
+
+	return unlikely(tg != &root_task_group && !task_group_is_autogroup(tg));
+}
+#else
+static inline void enoki_group_in(struct task_group *tg, unsigned long weight) { }
+static inline void enoki_group_out(struct task_group *tg, unsigned long weight) { }
+
+static inline unsigned int enoki_group_weight(struct task_group *tg, unsigned long weight)
+{
+	return weight;
+}
+
+static inline u64 enoki_group_slice(struct task_struct *p, u64 slice_ns)
+{
+	return slice_ns;
+}
+
+static inline void enoki_group_slept(struct task_struct *p) { }
+
+static inline bool enoki_grouped(struct task_struct *p) { return false; }
+#endif
+
+/* Are the slices of @p scaled by what it weighs, as its policy does not look at weights? */
+static inline bool enoki_scaled(struct task_struct *p)
+{
+	return unlikely(p->enoki.flags & ENOKI_P_GROUPED) &&
+	       !(p->enoki.es->ops->flags & ENOKI_OPS_WEIGHTED);
+}
+
+#ifdef CONFIG_CFS_BANDWIDTH
+bool enoki_stays_throttled(struct rq *rq, struct task_struct *p);
+void enoki_forget_throttled(struct task_struct *p, bool sleeps);
+
+/* Are its groups out of bandwidth? Then it is on no run queue, like one that sleeps. */
+static inline bool enoki_throttled(struct task_struct *p)
+{
+	return unlikely(p->throttled);
+}
+
+/* Has its time to be counted while it runs, even if it is alone? */
+static inline bool enoki_bandwidth_limited(struct task_struct *p)
+{
+	return (p->enoki.flags & ENOKI_P_GROUPED) && cfs_task_bw_constrained(p);
+}
+
+static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64 ran_ns)
+{
+	if (unlikely(p->enoki.flags & ENOKI_P_GROUPED))
+		cfs_bandwidth_charge(rq, p, ran_ns);
+}
+#else
+static inline bool enoki_throttled(struct task_struct *p) { return false; }
+static inline bool enoki_bandwidth_limited(struct task_struct *p) { return false; }
+static inline bool enoki_stays_throttled(struct rq *rq, struct task_struct *p) { return false; }
+static inline void enoki_forget_throttled(struct task_struct *p, bool sleeps) { }
+static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64 ran_ns) { }
+#endif
 
 /* services.c */
 void enoki_log_kick(struct irq_work *irq_work);

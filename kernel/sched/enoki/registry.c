@@ -329,6 +329,10 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 				ENOKI_MAX_TIMEOUT_MS);
 		return -EINVAL;
 	}
+	if (ops->flags & ~ENOKI_OPS_WEIGHTED) {
+		enoki_set_error("policy %s: flags %#x are not known", ops->name, ops->flags);
+		return -EINVAL;
+	}
 	if (ops->nr_timers > ENOKI_MAX_TIMERS) {
 		enoki_set_error("policy %s: %u timers, at most %u", ops->name,
 				ops->nr_timers, ENOKI_MAX_TIMERS);

@@ -13,9 +13,6 @@
 /* Shorter slices would be spent on switching. */
 #define ENOKI_MIN_SLICE_NS	(5 * NSEC_PER_USEC)
 
-/* Longer ones would end after everything that is of interest, or overflow. */
-#define ENOKI_MAX_SLICE_NS	(3600ULL * NSEC_PER_SEC)
-
 /*
  * Between two picks that policies ask for by kicks, the tasks have the CPU for so
  * long at least, and for twice as long as the latter of them took.

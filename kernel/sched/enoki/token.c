@@ -135,6 +135,9 @@ void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info)
 	info->id = p->enoki.task_id;
 	info->runtime_ns = p->se.sum_exec_runtime;
 	info->weight = scale_load_down(p->se.load.weight);
+	scoped_guard (rcu)
+		if (enoki_grouped(p))
+			info->weight = enoki_group_weight(task_group(p), info->weight);
 	info->nice = task_nice(p);
 	info->nr_cpus_allowed = p->nr_cpus_allowed;
 	info->flags = 0;
@@ -174,6 +177,9 @@ static const char * const enoki_state_names[ENOKI_NR_STATES] = {
 const char *enoki_state_name(struct task_struct *p)
 {
 	unsigned int state = READ_ONCE(p->enoki.state);
+
+	if (state == ENOKI_BLOCKED && enoki_throttled(p))
+		return "throttled";
 
 	return state < ENOKI_NR_STATES ? enoki_state_names[state] : "?";
 }

@@ -29,6 +29,9 @@
 /* How many tasks of a run queue are looked at in one go, with its lock held. */
 #define ENOKI_WATCH_MAX		512
 
+/* And how many of them, if they seem to have waited too long, with more care. */
+#define ENOKI_WATCH_SUSPECTS	16
+
 /* More refused answers in a second are no mistakes. */
 #define ENOKI_MAX_REJECTS	1000
 
@@ -78,11 +81,45 @@ static u64 enoki_patience(struct rq *rq, struct task_struct *p)
 	return mul_u64_u64_div_u64(ns, all, max(prq->weight, 1UL));
 }
 
+static unsigned long enoki_weight(struct task_struct *p)
+{
+	if (enoki_grouped(p))
+		return enoki_group_weight(task_group(p), p->enoki.weight);
+
+	return p->enoki.weight;
+}
+
+/*
+ * The same where tasks are in control groups, and may weigh far more or less than by
+ * their nice levels. Too much work to be done for every task.
+ */
+static u64 enoki_group_patience(struct rq *rq, struct task_struct *p)
+{
+	u64 longest = enoki_longest_part(p->enoki.es), turns = 0;
+	unsigned int seen = 0;
+	struct task_struct *t;
+	unsigned long all = 0;
+
+	list_for_each_entry(t, &rq->enoki.runnable, enoki.run_node) {
+		if (t->enoki.es == p->enoki.es)
+			all += enoki_weight(t);
+		/* The class has made it as long as that, not the policy. */
+		if (enoki_scaled(t))
+			turns += min(t->enoki.slice_ns, longest);
+		if (++seen == ENOKI_WATCH_MAX)
+			break;
+	}
+
+	turns += div64_ul(ENOKI_TURN_NS * all, max(enoki_weight(p), 1UL));
+
+	return enoki_patience(rq, p) + turns;
+}
+
 static void enoki_watch_rq(struct rq *rq)
 {
 	struct enoki_rq *erq = &rq->enoki;
 	struct task_struct *p, *next;
-	unsigned int seen = 0;
+	unsigned int seen = 0, suspects = 0;
 	s64 waited;
 
 	/* Somebody else has it: up to now that time does not count. */
@@ -90,7 +127,7 @@ static void enoki_watch_rq(struct rq *rq)
 		enoki_release(rq);
 	enoki_hold(rq, rq->donor);
 	list_for_each_entry_safe(p, next, &erq->runnable, enoki.run_node) {
-		if (seen++ == ENOKI_WATCH_MAX) {
+		if (seen++ == ENOKI_WATCH_MAX || suspects == ENOKI_WATCH_SUSPECTS) {
 			list_rotate_to_front(&p->enoki.run_node, &erq->runnable);
 			break;
 		}
@@ -102,7 +139,10 @@ static void enoki_watch_rq(struct rq *rq)
 			continue;
 		}
 		waited = enoki_clock(rq) - p->enoki.ready_since;
-		if (waited > 0 && waited > enoki_patience(rq, p))
+		if (waited <= 0 || waited <= enoki_patience(rq, p))
+			continue;
+		suspects++;
+		if (waited > enoki_group_patience(rq, p))
 			enoki_rescue(rq, p, waited);
 	}
 }

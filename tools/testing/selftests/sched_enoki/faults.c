@@ -80,24 +80,28 @@ static bool hackbench(int id)
 	return !status;
 }
 
-static bool crowd(int id)
+/* Half of it in a group, where slices are scaled. */
+static bool crowd(int id, const char *group)
 {
 	const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD };
+	struct worker *w;
 	size_t i;
 
-	for (i = 0; i < 2 * ARRAY_SIZE(modes); i++)
-		if (!worker_start_on(-1, modes[i % ARRAY_SIZE(modes)], id))
+	for (i = 0; i < 2 * ARRAY_SIZE(modes); i++) {
+		w = worker_start_on(-1, modes[i % ARRAY_SIZE(modes)], id);
+		if (!w || (i >= ARRAY_SIZE(modes) && cgroup_enter(group, w->pid)))
 			return false;
+	}
 	return true;
 }
 
-static bool survives(const struct policy *p, const char *kind, int percent)
+static bool survives(const struct policy *p, const char *group, const char *kind, int percent)
 {
 	uint64_t end;
 	bool ok;
 	int i;
 
-	if (!crowd(p->id) || fault_set(kind, "times", TIMES) ||
+	if (!crowd(p->id, group) || fault_set(kind, "times", TIMES) ||
 	    fault_set(kind, "probability", percent))
 		return false;
 	end = now_ns() + duration_ns();
@@ -120,12 +124,16 @@ static bool survives(const struct policy *p, const char *kind, int percent)
 }
 
 #define SURVIVES(kind) do {						\
+	const char *__group = cgroup_make("faults", "+cpu");		\
+									\
 	if (faults_made(kind) > TIMES)					\
 		SKIP(return, "the kernel has no CONFIG_FAULT_INJECTION_DEBUG_FS"); \
 	faults_off();							\
-	EXPECT_TRUE(survives(self->p, kind, 1));			\
-	EXPECT_TRUE(survives(self->p, kind, 10));			\
-	EXPECT_TRUE(survives(self->p, kind, 100));			\
+	ASSERT_NE(NULL, __group);					\
+	ASSERT_EQ(0, cgroup_write(__group, "cpu.weight", "1000"));	\
+	EXPECT_TRUE(survives(self->p, __group, kind, 1));		\
+	EXPECT_TRUE(survives(self->p, __group, kind, 10));		\
+	EXPECT_TRUE(survives(self->p, __group, kind, 100));		\
 } while (0)
 
 TEST_F_TIMEOUT(each_policy, drop, 900)

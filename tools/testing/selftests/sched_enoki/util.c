@@ -839,20 +839,25 @@ int cgroup_write(const char *cgroup, const char *file, const char *text)
 	return write_str(path, text);
 }
 
-const char *cgroup_make(const char *name, const char *controllers)
+const char *cgroup_make_in(const char *parent, const char *name, const char *controllers)
 {
-	const char *root = cgroup_root();
 	char *path = cgroup_paths[cgroup_count];
 
-	if (!root || cgroup_count == ARRAY_SIZE(cgroup_paths))
+	if (!parent || cgroup_count == ARRAY_SIZE(cgroup_paths))
 		return NULL;
-	if (cgroup_write(root, "cgroup.subtree_control", controllers))
+	if (cgroup_write(parent, "cgroup.subtree_control", controllers))
 		return NULL;
-	snprintf(path, PATH_MAX, "%s/enoki-%s", root, name);
+	if (snprintf(path, PATH_MAX, "%s/enoki-%s", parent, name) >= PATH_MAX)
+		return NULL;
 	if (mkdir(path, 0755) && errno != EEXIST)
 		return NULL;
 	cgroup_count++;
 	return path;
+}
+
+const char *cgroup_make(const char *name, const char *controllers)
+{
+	return cgroup_make_in(cgroup_root(), name, controllers);
 }
 
 int cgroup_enter(const char *cgroup, pid_t pid)

@@ -175,6 +175,7 @@ struct worker *nth_worker(int n);
 
 /* cgroups: a fresh one with these controllers, NULL when there are none. */
 const char *cgroup_make(const char *name, const char *controllers);
+const char *cgroup_make_in(const char *parent, const char *name, const char *controllers);
 int cgroup_write(const char *cgroup, const char *file, const char *text);
 int cgroup_enter(const char *cgroup, pid_t pid);
 void cgroup_remove_all(void);
