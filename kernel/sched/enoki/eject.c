@@ -162,23 +162,21 @@ static void enoki_eject_fn(struct work_struct *work)
 	unsigned int nr = 0, now;
 	u64 took_ns = 0;
 
+	/* What two offences led to may be reported as one. */
+	enoki_recorder_keep();
 	if (!why) {
 		scoped_guard (raw_spinlock_irq, &es->lock) {
 			offence = es->offence;
 			why = es->offence_kind;
 			es->offence_kind = ENOKI_EXIT_NONE;
 		}
-		if (why) {
-			enoki_recorder_keep();
+		if (why)
 			enoki_report(es, why, &offence);
-		}
 		return;
 	}
 
-	if (!es->reported) {
-		enoki_recorder_keep();
+	if (!es->reported)
 		enoki_report(es, why, &es->exit);
-	}
 	es->reported = true;
 
 	/*

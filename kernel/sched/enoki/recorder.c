@@ -40,6 +40,9 @@ static DEFINE_PER_CPU(struct enoki_record *, enoki_ring_memory);
 static DEFINE_MUTEX(enoki_recorder_mutex);
 static struct enoki_record_header *enoki_incident;
 
+/* The rings stand still for enoki_recorder_keep(), whoever else wants to copy them. */
+static bool enoki_incident_waits;
+
 /**
  * enoki_record - note a call of a policy
  * @es: the policy
@@ -68,6 +71,14 @@ void enoki_record(struct enoki_sched *es, enum enoki_event event,
 	record->policy = es->id;
 }
 
+static void enoki_rings_stop(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).records, NULL);
+}
+
 static void enoki_rings_start(void)
 {
 	int cpu;
@@ -76,6 +87,10 @@ static void enoki_rings_start(void)
 	for_each_possible_cpu(cpu)
 		WRITE_ONCE(per_cpu(enoki_rings, cpu).records,
 			   per_cpu(enoki_ring_memory, cpu));
+	/* Pairs with that in enoki_recorder_freeze(): one of the two sees the other. */
+	smp_mb();
+	if (READ_ONCE(enoki_incident_waits))
+		enoki_rings_stop();
 }
 
 /**
@@ -87,10 +102,10 @@ static void enoki_rings_start(void)
  */
 void enoki_recorder_freeze(void)
 {
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu(enoki_rings, cpu).records, NULL);
+	WRITE_ONCE(enoki_incident_waits, true);
+	/* Pairs with that in enoki_rings_start(). */
+	smp_mb();
+	enoki_rings_stop();
 }
 
 /*
@@ -107,7 +122,7 @@ static struct enoki_record_header *enoki_rings_copy(void)
 	int cpu;
 
 	lockdep_assert_held(&enoki_recorder_mutex);
-	enoki_recorder_freeze();
+	enoki_rings_stop();
 	for_each_possible_cpu(cpu)
 		if (per_cpu(enoki_ring_memory, cpu))
 			nr += min_t(u64, per_cpu(enoki_rings, cpu).head, ENOKI_RING_RECORDS);
@@ -150,6 +165,9 @@ void enoki_recorder_keep(void)
 	struct enoki_record_header *copy;
 
 	guard(mutex)(&enoki_recorder_mutex);
+	if (!READ_ONCE(enoki_incident_waits))
+		return;
+	WRITE_ONCE(enoki_incident_waits, false);
 	copy = enoki_rings_copy();
 	if (!copy)
 		return;
