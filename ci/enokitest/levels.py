@@ -26,7 +26,7 @@ HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
-LONG = {"cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,)}
+LONG = {"cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "suspend": (2,)}
 VM_SECONDS = 2400
 
 
