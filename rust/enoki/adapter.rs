@@ -227,6 +227,7 @@ impl<S: Scheduler> Adapter<S> {
             balance_err: Some(Self::balance_err),
             migrate_task_rq: Some(Self::migrate_task_rq),
             task_rescued: Some(Self::task_rescued),
+            nr_queued: Some(Self::nr_queued),
             task_prio_changed: Some(Self::task_prio_changed),
             task_affinity_changed: Some(Self::task_affinity_changed),
             cpu_online: Some(Self::cpu_online),
@@ -323,6 +324,15 @@ impl<S: Scheduler> Adapter<S> {
         // SAFETY: By 1 and 2.
         let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
         sched.task_rescued(&mut ctx, TaskId(id), Ns(waited_ns));
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn nr_queued(sched: *mut c_void, cx: *const RawCtx) -> i64 {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        sched.nr_queued(&mut ctx).map_or(-1, |nr| nr as i64)
     }
 
     /// # Safety

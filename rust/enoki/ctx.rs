@@ -105,7 +105,8 @@ impl<'c> Ctx<'c> {
     /// it asks the class for something: it does not wait for itself.
     #[inline]
     pub fn lock<'a, X: Unpin>(&'a mut self, lock: &'a sys::Lock<X>) -> sys::Guard<'a, X> {
-        sys::Guard::new(lock)
+        // SAFETY: By the requirements of `from_raw()`.
+        unsafe { sys::Guard::new(lock, self.raw.es) }
     }
 
     /// The CPUs that may ever come online. See [`cpu_active()`](Self::cpu_active).

@@ -212,6 +212,18 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
         let _ = (ctx, id, waited);
     }
 
+    /// How many tokens of tasks that are queued on this CPU does the policy have?
+    ///
+    /// The class asks now and then, and compares: a policy that has forgotten a token is ejected
+    /// before the task has waited for long. One that it still has although it said that it is lost
+    /// does not count. A policy that does not sort them by CPU answers `None`, and
+    /// is found out by a task that waits too long.
+    #[inline]
+    fn nr_queued(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
+        let _ = ctx;
+        None
+    }
+
     /// A task's nice level has changed, `info` is how it is now.
     ///
     /// If the task is queued, taking it out by its name brings the token up to date. If it is not,

@@ -164,9 +164,36 @@ macro_rules! new_lock {
 pub struct Guard<'a, T>(RawSpinLockGuard<'a, Aligned<T>>);
 
 impl<'a, T> Guard<'a, T> {
+    /// Takes the lock. The class is told how long that took, unless it was free.
+    ///
+    /// # Safety
+    ///
+    /// `es` must be a live registration or null, and interrupts off.
     #[inline]
-    pub(crate) fn new(lock: &'a Lock<T>) -> Guard<'a, T> {
-        Guard(lock.0.lock())
+    pub(crate) unsafe fn new(lock: &'a Lock<T>, es: *mut bindings::enoki_sched) -> Guard<'a, T> {
+        // Lockdep learns in which order locks are taken only from those who would wait.
+        if cfg!(CONFIG_LOCKDEP) {
+            // SAFETY: By the requirements of this function.
+            return unsafe { Guard::wait(lock, es) };
+        }
+        match lock.0.try_lock() {
+            Some(guard) => Guard(guard),
+            // SAFETY: By the requirements of this function.
+            None => unsafe { Guard::wait(lock, es) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`new()`](Self::new).
+    #[cold]
+    unsafe fn wait(lock: &'a Lock<T>, es: *mut bindings::enoki_sched) -> Guard<'a, T> {
+        // SAFETY: It may be called anywhere.
+        let since_ns = unsafe { bindings::enoki_lock_wait() };
+        let guard = lock.0.lock();
+        // SAFETY: By the requirements of this function.
+        unsafe { bindings::enoki_lock_waited(es, since_ns) };
+        Guard(guard)
     }
 }
 

@@ -78,9 +78,13 @@ enum Mistake {
     Kick,
     /// Has all its timers run out as soon as they can, over and over.
     Timers,
+    /// Keeps tasks that wake up in a queue that nobody looks into, and does not count them.
+    Miscount,
+    /// Holds a lock that all CPUs want for long, at times.
+    HoldAll,
 }
 
-const MISTAKES: [Mistake; 29] = [
+const MISTAKES: [Mistake; 31] = [
     Mistake::None,
     Mistake::Never,
     Mistake::DropWoken,
@@ -110,6 +114,8 @@ const MISTAKES: [Mistake; 29] = [
     Mistake::Chatter,
     Mistake::Kick,
     Mistake::Timers,
+    Mistake::Miscount,
+    Mistake::HoldAll,
 ];
 
 /// What we keep for each task.
@@ -188,7 +194,18 @@ impl Bad {
         }
     }
 
+    /// Computes for long, while the other CPUs wait.
+    fn dawdle_alone(&self, ctx: &mut Ctx<'_>) {
+        let _memory = ctx.lock(&self.memory);
+        for _ in 0..100 {
+            self.dawdle();
+        }
+    }
+
     fn enqueue(&self, ctx: &mut Ctx<'_>, task: Token) {
+        if self.errs(ctx, Mistake::HoldAll) {
+            self.dawdle_alone(ctx);
+        }
         if self.makes(Mistake::StealPast) {
             let mut memory = ctx.lock(&self.memory);
             if memory.past.is_none() {
@@ -295,7 +312,7 @@ impl Scheduler for Bad {
         self.chat(ctx, "a task woke up");
         if self.errs(ctx, Mistake::DropWoken) {
             drop(task);
-        } else if self.errs(ctx, Mistake::Bury) {
+        } else if self.errs(ctx, Mistake::Bury) || self.errs(ctx, Mistake::Miscount) {
             ctx.lock(&self.grave).push_back(task);
         } else {
             self.enqueue(ctx, task);
@@ -441,6 +458,12 @@ impl Scheduler for Bad {
         };
         drop(queue);
         task.hand_over(found)
+    }
+
+    fn nr_queued(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
+        let cpu = ctx.cpu().id();
+        let queued = ctx.lock(&self.queues[cpu]).len();
+        self.makes(Mistake::Miscount).then_some(queued)
     }
 }
 

@@ -105,6 +105,12 @@ impl Scheduler for Fifo {
         let found = ctx.lock(&self.queues[cpu]).remove(&task);
         task.hand_over(found)
     }
+
+    // The kernel compares this with what it has given us: have we forgotten anybody?
+    fn nr_queued(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
+        let cpu = ctx.cpu().id();
+        Some(ctx.lock(&self.queues[cpu]).len())
+    }
 }
 
 module_enoki_scheduler! {

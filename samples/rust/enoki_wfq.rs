@@ -345,6 +345,11 @@ impl Scheduler for Wfq {
         task.hand_over(found)
     }
 
+    fn nr_queued(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
+        let cpu = ctx.cpu().id();
+        Some(ctx.lock(&self.queues[cpu]).waiting.len())
+    }
+
     // A task that waits goes back with its new weight. One that runs or sleeps comes with it.
     fn task_prio_changed(&self, ctx: &mut Ctx<'_>, task: &TaskName<'_, Entity>, _info: &TaskInfo) {
         let cpu = ctx.cpu().id();

@@ -43,9 +43,11 @@ EVENTS = (
     ("cpu_online", "CPU {}"),
     ("cpu_offline", "CPU {}"),
     ("timer_fired", "timer {}"),
+    ("nr_queued", "{} queued"),
 )
 LEAVES = {1: "migrate", 2: "boost", 3: "detach", 4: "override", 5: "rescue"}
 CAME = 1 << 8
+NOT_COUNTED = 2**64 - 1
 
 
 class Record(NamedTuple):
@@ -66,6 +68,8 @@ class Record(NamedTuple):
         if name == "migrate_task_rq":
             why = LEAVES.get(self.arg & 0xFF, str(self.arg & 0xFF))
             words = f"{why}, {'given back' if self.arg & CAME else 'lost'}"
+        if name == "nr_queued" and self.arg == NOT_COUNTED:
+            words = "does not count"
         task = f"task {self.task}" if self.task else "no task"
         where = f"CPU {self.cpu}" + (f" (by {self.on})" if self.on != self.cpu else "")
         return f"{self.time_ns / 1e9:16.6f}  {where:14} policy {self.policy:2}  {name:21} {task:10} {words}".rstrip()

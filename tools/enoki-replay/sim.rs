@@ -439,8 +439,25 @@ impl<S: Scheduler> Sim<S> {
         call!(self, task_preempt, &cx, task);
     }
 
+    /// Whether the policy has the tokens that it was given for a CPU.
+    ///
+    /// # Panics
+    ///
+    /// If it says that it has more or fewer.
+    fn count(&mut self, cpu: u32) {
+        let cx = self.cx(cpu);
+        let said = call!(self, nr_queued, &cx);
+        let queued = |task: &&TaskState| task.state == State::Queued(cpu);
+        let have = with(|world| world.tasks.iter().filter(queued).count());
+        assert!(
+            said == -1 || said == have as i64,
+            "nr_queued: {said} on CPU {cpu}, where {have} are"
+        );
+    }
+
     /// The timer interrupt of a CPU.
     pub fn tick(&mut self, cpu: u32) -> Option<u64> {
+        self.count(cpu);
         let curr = self.lend_running(cpu)?;
         let cx = self.cx(cpu);
         call!(self, task_tick, &cx, curr).then(|| self.pick(cpu))

@@ -47,6 +47,7 @@ mod raw {
         pub(crate) cpu: i32,
         pub(crate) es: *mut RawSched,
         pub(crate) free_next: *mut RawTask,
+        pub(crate) receipt: *mut c_void,
     }
 
     impl Default for RawTask {
@@ -58,6 +59,7 @@ mod raw {
                 cpu: 0,
                 es: std::ptr::null_mut(),
                 free_next: std::ptr::null_mut(),
+                receipt: std::ptr::null_mut(),
             }
         }
     }
@@ -121,6 +123,7 @@ mod raw {
         pub(crate) balance_err: Option<unsafe extern "C" fn(Sched, Ctx, *const RawKey, u32)>,
         pub(crate) migrate_task_rq: Option<unsafe extern "C" fn(Sched, Ctx, Task, u32) -> Task>,
         pub(crate) task_rescued: Option<unsafe extern "C" fn(Sched, Ctx, u64, u64)>,
+        pub(crate) nr_queued: Option<unsafe extern "C" fn(Sched, Ctx) -> i64>,
         pub(crate) task_prio_changed: Option<Change>,
         pub(crate) task_affinity_changed: Option<Change>,
         pub(crate) cpu_online: Option<OfCpu>,
@@ -278,7 +281,10 @@ macro_rules! new_lock {
 pub struct Guard<'a, T>(MutexGuard<'a, T>);
 
 impl<'a, T> Guard<'a, T> {
-    pub(crate) fn new(lock: &'a Lock<T>) -> Guard<'a, T> {
+    /// # Safety
+    ///
+    /// None; the kernel's has to know the policy.
+    pub(crate) unsafe fn new(lock: &'a Lock<T>, _es: *mut RawSched) -> Guard<'a, T> {
         Guard(
             lock.0
                 .lock()

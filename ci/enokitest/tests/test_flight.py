@@ -34,6 +34,11 @@ class Flight(unittest.TestCase):
         self.assertIn("rescue, given back", str(came))
         self.assertIn("migrate, lost", str(lost))
 
+    def test_counts(self) -> None:
+        said, silent = flight.records(file((1, 0, 3, 0, 0, 22, 2, 0), (2, 0, flight.NOT_COUNTED, 0, 0, 22, 2, 0)))
+        self.assertRegex(str(said), "nr_queued +no task +3 queued")
+        self.assertRegex(str(silent), "nr_queued +no task +does not count")
+
     def test_an_event_of_tomorrow(self) -> None:
         self.assertIn("event 77", str(flight.records(file((1, 0, 5, 0, 0, 77, 2, 0)))[0]))
 

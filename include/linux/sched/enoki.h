@@ -28,6 +28,7 @@
 #include <linux/types.h>
 
 struct cpumask;
+struct enoki_receipt;
 struct enoki_sched;
 struct module;
 struct task_struct;
@@ -77,6 +78,7 @@ struct enoki_task_info {
  * @cpu: the CPU on whose run queue the task is
  * @es: the registration of the policy it belongs to; the class's
  * @free_next: the class's, once the token has been given up
+ * @receipt: the class's: by it the token is found if the policy forgets it
  */
 struct enoki_task {
 	struct enoki_task_info	info;
@@ -85,6 +87,7 @@ struct enoki_task {
 	s32			cpu;
 	struct enoki_sched	*es;
 	struct enoki_task	*free_next;
+	struct enoki_receipt	*receipt;
 };
 
 /**
@@ -307,6 +310,12 @@ struct enoki_ops {
 	 */
 	void (*task_rescued)(void *sched, const struct enoki_ctx *cx, u64 id,
 			     u64 waited_ns);
+	/**
+	 * @nr_queued: rq; how many tokens does the policy have of tasks that
+	 * are queued on this CPU? Asked now and then, and compared.
+	 * Return: how many, or -1 if it does not count them.
+	 */
+	s64 (*nr_queued)(void *sched, const struct enoki_ctx *cx);
 
 	/* Changes: rq; @task is only a name, @info is how it is now. */
 
@@ -341,6 +350,8 @@ bool enoki_cpu_idle(s32 cpu);
 int enoki_timer_arm(struct enoki_sched *es, u32 timer, u64 delay_ns);
 void enoki_timer_cancel(struct enoki_sched *es, u32 timer);
 void enoki_log(struct enoki_sched *es, const char *msg, u32 len);
+u64 enoki_lock_wait(void);
+void enoki_lock_waited(struct enoki_sched *es, u64 since_ns);
 
 /**
  * struct enoki_topology - where a CPU stands

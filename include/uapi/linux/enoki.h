@@ -58,6 +58,7 @@ struct enoki_record_header {
  * @ENOKI_RECORD_CPU_ONLINE: no task; arg: the CPU
  * @ENOKI_RECORD_CPU_OFFLINE: no task; arg: the CPU
  * @ENOKI_RECORD_TIMER_FIRED: no task; arg: the timer
+ * @ENOKI_RECORD_NR_QUEUED: no task; arg: how many it says it has, -1 if it does not count
  */
 enum enoki_record_event {
 	ENOKI_RECORD_TASK_NEW,
@@ -82,6 +83,7 @@ enum enoki_record_event {
 	ENOKI_RECORD_CPU_ONLINE,
 	ENOKI_RECORD_CPU_OFFLINE,
 	ENOKI_RECORD_TIMER_FIRED,
+	ENOKI_RECORD_NR_QUEUED,
 };
 
 /**

@@ -44,7 +44,7 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 
 	enoki_fill_info(p, &info);
 	info.id = atomic64_inc_return(&enoki_last_task_id);
-	ret = es->ops->init_task(es->priv, &info, &token);
+	ret = enoki_token_make(es, &info, &token);
 	if (ret) {
 		enoki_set_error("policy %s refused %s[%d] with error %d", es->ops->name,
 				p->comm, task_pid_nr(p), ret);
@@ -227,7 +227,7 @@ void enoki_attach_cancel(struct enoki_attach *ea)
 	if (!ea->es)
 		return;
 
-	ea->es->ops->free_task(ea->token);
+	enoki_token_free(ea->es, ea->token);
 	enoki_slot_free(ea->slot);
 	enoki_put(ea->es);
 	*ea = (struct enoki_attach){ };

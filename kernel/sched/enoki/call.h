@@ -185,6 +185,17 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 	return token;
 }
 
+/* How many it says it has queued on @rq, or -1. */
+static inline s64 enoki_call_nr_queued(struct enoki_sched *es, struct rq *rq)
+{
+	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
+	s64 nr = ENOKI_ASK(es, nr_queued, &cx);
+
+	enoki_note(es, ENOKI_EV_nr_queued, &cx, 0, nr);
+
+	return nr;
+}
+
 static inline bool enoki_call_balance(struct enoki_sched *es, struct rq *rq,
 				      struct enoki_key *key)
 {

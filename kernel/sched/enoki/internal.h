@@ -3,7 +3,7 @@
  * Inside the Enoki class.
  *
  * Locks, from the outside in: enoki_mutex (registry) - task's pi_lock - run
- * queue - { enoki_sched::lock, the policies' own locks, timers }. A policy is
+ * queue - { the policies' own locks - enoki_sched::lock, timers }. A policy is
  * called with the run queue locked or with none, and with two only while a task
  * goes directly from one to another: for the one it leaves, then for the other.
  */
@@ -73,6 +73,7 @@ enum enoki_event {
 	ENOKI_EV_cpu_online,
 	ENOKI_EV_cpu_offline,
 	ENOKI_EV_timer_fired,
+	ENOKI_EV_nr_queued,
 	/* Not calls; those are enum enoki_record_event, in its order. */
 	ENOKI_EV_pick_none,
 	ENOKI_EV_steal,
@@ -92,6 +93,8 @@ enum enoki_exit {
 	ENOKI_EXIT_SOFT_LOCKUP,
 	ENOKI_EXIT_HARD_LOCKUP,
 	ENOKI_EXIT_RCU_STALL,
+	ENOKI_EXIT_MISCOUNT,
+	ENOKI_EXIT_LOCK,
 	ENOKI_NR_EXITS,
 };
 
@@ -130,6 +133,7 @@ struct enoki_stats {
  * @nr_running: how many those are
  * @nr_orphans: how many of them the class has to run by itself
  * @skip_seq: the pick in which it last had nothing to run
+ * @miscounted_at: the last look of the watchdog at which it had other tokens than it said
  *
  * Protected by the run queue's lock.
  */
@@ -141,6 +145,7 @@ struct enoki_prq {
 	unsigned int		nr_running;
 	unsigned int		nr_orphans;
 	unsigned int		skip_seq;
+	unsigned int		miscounted_at;
 };
 
 /**
@@ -159,6 +164,18 @@ struct enoki_slot {
 	u64			turn_from;
 	u64			own_end;
 	u32			nr;
+};
+
+/**
+ * struct enoki_receipt - that a policy has made the memory of a task
+ * @node: in enoki_sched::receipts
+ * @token: what it has made
+ *
+ * The token itself can be on no list: while the policy owns it nobody writes it.
+ */
+struct enoki_receipt {
+	struct list_head	node;
+	struct enoki_task	*token;
 };
 
 /**
@@ -182,7 +199,9 @@ struct enoki_timer {
  * struct enoki_offence - what a policy did that it should not have
  * @time_ns: local clock of the CPU that saw it
  * @task_id: number of the task it did it to, 0 if none
- * @amount: how long that task had waited, in ns; or how many answers were refused
+ * @amount: how long that task had waited, or a lock was held, in ns; how many answers
+ *          were refused; how many tokens the policy should have
+ * @said: how many it said it has
  * @cpu: on which CPU, -1 if on none
  * @pid: of the task
  * @call: &enum enoki_event of the call that @cpu was in, or the last one, or
@@ -193,6 +212,7 @@ struct enoki_offence {
 	u64	time_ns;
 	u64	task_id;
 	u64	amount;
+	s64	said;
 	int	cpu;
 	pid_t	pid;
 	int	call;
@@ -212,8 +232,9 @@ struct enoki_offence {
  * @users: tasks attached or being attached, until their memory is freed. The
  *         module is pinned while it is not 0.
  * @puts: how many of them @work is to put
- * @lock: of @tasks
+ * @lock: of @tasks and @receipts
  * @tasks: the tasks attached
+ * @receipts: &struct enoki_receipt of all that its init_task made
  * @freed: tokens to free
  * @lost: tokens the policy dropped
  * @dead_slots: slots to free, one for each user to put
@@ -237,6 +258,7 @@ struct enoki_offence {
  * @offences_since: when these began to be counted, by ktime; under @lock
  * @offence: the latest one; under @lock
  * @offence_kind: &enum enoki_exit of it, until it is reported; under @lock
+ * @max_hold_ms: how long a CPU may have to wait for a lock of it
  * @max_rejects: how many answers a second may be refused before it is ejected
  * @rejected: answers refused until the watchdog looked the last time
  * @reported: what it was ejected for is; @eject_work's
@@ -256,6 +278,7 @@ struct enoki_sched {
 	atomic_t		puts;
 	raw_spinlock_t		lock;
 	struct list_head	tasks;
+	struct list_head	receipts;
 	struct llist_head	freed;
 	struct llist_head	lost;
 	struct llist_head	dead_slots;
@@ -279,6 +302,7 @@ struct enoki_sched {
 	u64			offences_since;
 	struct enoki_offence	offence;
 	enum enoki_exit		offence_kind;
+	unsigned int		max_hold_ms;
 	unsigned int		max_rejects;
 	u64			rejected;
 	bool			reported;
@@ -356,6 +380,9 @@ struct enoki_sched *enoki_get_used(u32 id);
 void enoki_put(struct enoki_sched *es);
 void enoki_reject(struct enoki_sched *es, enum enoki_reject why);
 void enoki_defer(struct enoki_sched *es);
+int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
+		     struct enoki_task **tokenp);
+void enoki_token_free(struct enoki_sched *es, struct enoki_task *token);
 void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task);
 
 /* timer.c */

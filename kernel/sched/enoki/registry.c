@@ -155,6 +155,55 @@ void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task)
 }
 
 /**
+ * enoki_token_make - have a policy make the memory of a task
+ * @es: the policy
+ * @info: the task
+ * @tokenp: set to it
+ *
+ * Context: may sleep.
+ * Return: 0, or a negative errno: the policy's, with which it refuses the task, or -ENOMEM.
+ */
+int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
+		     struct enoki_task **tokenp)
+{
+	struct enoki_receipt *receipt = kmalloc_obj(*receipt);
+	int ret;
+
+	if (!receipt)
+		return -ENOMEM;
+
+	ret = es->ops->init_task(es->priv, info, &receipt->token);
+	if (ret) {
+		kfree(receipt);
+		return ret;
+	}
+	receipt->token->receipt = receipt;
+	*tokenp = receipt->token;
+
+	guard(raw_spinlock_irqsave)(&es->lock);
+	list_add_tail(&receipt->node, &es->receipts);
+
+	return 0;
+}
+
+/**
+ * enoki_token_free - free the memory of a task
+ * @es: the policy
+ * @token: nobody has it any more
+ *
+ * Context: may sleep.
+ */
+void enoki_token_free(struct enoki_sched *es, struct enoki_task *token)
+{
+	struct enoki_receipt *receipt = token->receipt;
+
+	scoped_guard (raw_spinlock_irqsave, &es->lock)
+		list_del(&receipt->node);
+	kfree(receipt);
+	es->ops->free_task(token);
+}
+
+/**
  * enoki_token_drop - the policy let go of a token without giving it back
  * @task: the token
  *
@@ -239,7 +288,7 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 
 	while ((p = enoki_first_without_token(es))) {
 		enoki_fill_info(p, &info);
-		if (es->ops->init_task(es->priv, &info, &token)) {
+		if (enoki_token_make(es, &info, &token)) {
 			put_task_struct(p);
 			break;
 		}
@@ -254,7 +303,7 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 			}
 		}
 		if (token)
-			es->ops->free_task(token);
+			enoki_token_free(es, token);
 		put_task_struct(p);
 	}
 }
@@ -271,7 +320,7 @@ static void enoki_work_fn(struct work_struct *work)
 	slots = llist_del_all(&es->dead_slots);
 
 	llist_for_each_safe(node, next, llist_del_all(&es->freed))
-		es->ops->free_task(enoki_of_node(node));
+		enoki_token_free(es, enoki_of_node(node));
 
 	if (!enoki_ejected(es))
 		enoki_renew_tokens(es);
@@ -412,6 +461,7 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	es->priv = priv;
 	raw_spin_lock_init(&es->lock);
 	INIT_LIST_HEAD(&es->tasks);
+	INIT_LIST_HEAD(&es->receipts);
 	init_llist_head(&es->freed);
 	init_llist_head(&es->lost);
 	init_llist_head(&es->dead_slots);
@@ -497,6 +547,29 @@ err_free:
 }
 EXPORT_SYMBOL_GPL(enoki_register);
 
+/* The policy is gone, and with it all that could lead to one of its tokens. */
+static void enoki_free_tokens(struct enoki_sched *es)
+{
+	struct llist_node *list, *node, *next;
+	struct enoki_receipt *receipt;
+	unsigned int forgotten = 0;
+
+	for (;;) {
+		/* What a policy kept for a task may have held another token. */
+		while ((list = llist_del_all(&es->freed)))
+			llist_for_each_safe(node, next, list)
+				enoki_token_free(es, enoki_of_node(node));
+		receipt = list_first_entry_or_null(&es->receipts, struct enoki_receipt, node);
+		if (!receipt)
+			break;
+		enoki_token_free(es, receipt->token);
+		forgotten++;
+	}
+	if (forgotten)
+		pr_warn("sched_enoki: policy %s had forgotten %u tokens (core::mem::forget()?)\n",
+			es->ops->name, forgotten);
+}
+
 /**
  * enoki_unregister - take a policy back
  * @es: what enoki_register() returned; no task is attached to it
@@ -506,7 +579,6 @@ EXPORT_SYMBOL_GPL(enoki_register);
  */
 void enoki_unregister(struct enoki_sched *es)
 {
-	struct llist_node *list, *node, *next;
 	int pass;
 
 	scoped_guard (mutex, &enoki_mutex) {
@@ -530,10 +602,7 @@ void enoki_unregister(struct enoki_sched *es)
 		flush_work(&es->work);
 	}
 	es->ops->free_sched(es->priv);
-	/* What a policy kept for a task may have held another token. */
-	while ((list = llist_del_all(&es->freed)))
-		llist_for_each_safe(node, next, list)
-			es->ops->free_task(enoki_of_node(node));
+	enoki_free_tokens(es);
 	flush_work(&es->log_work);
 	pr_info("sched_enoki: policy %s unregistered\n", es->ops->name);
 	enoki_sched_free(es);

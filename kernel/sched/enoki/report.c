@@ -29,6 +29,8 @@ static const char * const enoki_exit_names[ENOKI_NR_EXITS] = {
 	[ENOKI_EXIT_SOFT_LOCKUP]	= "soft_lockup",
 	[ENOKI_EXIT_HARD_LOCKUP]	= "hard_lockup",
 	[ENOKI_EXIT_RCU_STALL]		= "rcu_stall",
+	[ENOKI_EXIT_MISCOUNT]		= "miscount",
+	[ENOKI_EXIT_LOCK]		= "lock",
 };
 
 /**
@@ -88,6 +90,14 @@ static void enoki_say_why(struct enoki_report *report, enum enoki_exit why,
 	case ENOKI_EXIT_RCU_STALL:
 		enoki_say(report, "CPU %d holds up RCU: it is in the policy, in %s\n",
 			  of->cpu, enoki_event_name(of->call));
+		break;
+	case ENOKI_EXIT_MISCOUNT:
+		enoki_say(report, "the policy says that it has %lld tasks queued for CPU %d, but was given %llu\n",
+			  of->said, of->cpu, of->amount);
+		break;
+	case ENOKI_EXIT_LOCK:
+		enoki_say(report, "CPU %d waited for %llu ms in %s, for a lock of the policy\n",
+			  of->cpu, ms, enoki_event_name(of->call));
 		break;
 	case ENOKI_EXIT_SYSRQ:
 		enoki_say(report, "somebody asked for it with sysrq\n");

@@ -108,6 +108,42 @@ void enoki_log_kick(struct irq_work *irq_work)
 }
 
 /**
+ * enoki_lock_wait - a policy has to wait for one of its locks
+ *
+ * Context: any call of the policy.
+ * Return: the time, for enoki_lock_waited().
+ */
+u64 enoki_lock_wait(void)
+{
+	return local_clock();
+}
+EXPORT_SYMBOL_GPL(enoki_lock_wait);
+
+/**
+ * enoki_lock_waited - a policy has waited for one of its locks
+ * @es: the policy, NULL in unit tests
+ * @since_ns: what enoki_lock_wait() returned
+ *
+ * For so long this CPU was kept from everything else.
+ *
+ * Context: any call of the policy, with the lock held.
+ */
+void enoki_lock_waited(struct enoki_sched *es, u64 since_ns)
+{
+	u64 now = local_clock();
+	struct enoki_offence offence = {
+		.time_ns = now,
+		.amount = now - since_ns,
+		.cpu = smp_processor_id(),
+		.call = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK,
+	};
+
+	if (es && offence.amount > (u64)READ_ONCE(es->max_hold_ms) * NSEC_PER_MSEC)
+		enoki_offend(es, ENOKI_EXIT_LOCK, &offence);
+}
+EXPORT_SYMBOL_GPL(enoki_lock_waited);
+
+/**
  * enoki_log_fn - print what a policy has said
  * @work: its log_work
  *

@@ -180,6 +180,19 @@ static ssize_t budget_store(struct kobject *kobj, struct kobj_attribute *attr,
 			       &enoki_of_kobj(kobj)->budget) ?: count;
 }
 
+static ssize_t max_hold_ms_show(struct kobject *kobj, struct kobj_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->max_hold_ms);
+}
+
+static ssize_t max_hold_ms_store(struct kobject *kobj, struct kobj_attribute *attr,
+				 const char *buf, size_t count)
+{
+	return enoki_read_uint(kobj, "max_hold_ms", buf, 1, ENOKI_MAX_TIMEOUT_MS,
+			       &enoki_of_kobj(kobj)->max_hold_ms) ?: count;
+}
+
 static ssize_t max_rejects_show(struct kobject *kobj, struct kobj_attribute *attr,
 				char *buf)
 {
@@ -225,6 +238,7 @@ static const char * const enoki_event_names[ENOKI_NR_EVENTS] = {
 	[ENOKI_EV_cpu_online]          = "cpu_online",
 	[ENOKI_EV_cpu_offline]         = "cpu_offline",
 	[ENOKI_EV_timer_fired]         = "timer_fired",
+	[ENOKI_EV_nr_queued]           = "nr_queued",
 	[ENOKI_EV_slice_end]           = "slice_end",
 	[ENOKI_EV_override]            = "override",
 };
@@ -305,6 +319,7 @@ static struct kobj_attribute enoki_state_attr = __ATTR_RO(state);
 static struct kobj_attribute enoki_eject_attr = __ATTR_WO(eject);
 static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
 static struct kobj_attribute enoki_budget_attr = __ATTR_RW(budget);
+static struct kobj_attribute enoki_max_hold_ms_attr = __ATTR_RW(max_hold_ms);
 static struct kobj_attribute enoki_max_rejects_attr = __ATTR_RW(max_rejects);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
@@ -319,6 +334,7 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_eject_attr.attr,
 	&enoki_timeout_ms_attr.attr,
 	&enoki_budget_attr.attr,
+	&enoki_max_hold_ms_attr.attr,
 	&enoki_max_rejects_attr.attr,
 	&enoki_events_attr.attr,
 	&enoki_rejected_attr.attr,

@@ -18,6 +18,9 @@
  * A task that waits too long is rescued: the class takes its token back, runs it,
  * and hands out the token again as after any turn. If it then waits too long once
  * more, without having been picked, the policy does not want it, and is ejected.
+ *
+ * A policy that counts its tokens is asked how many it has, so that one that forgets
+ * them is found before their tasks have waited for long.
  */
 
 /* How long it may wait by default. */
@@ -34,6 +37,9 @@
 
 /* More refused answers in a second are no mistakes. */
 #define ENOKI_MAX_REJECTS	1000
+
+/* And so long a CPU may have to wait for a lock. */
+#define ENOKI_MAX_HOLD_MS	100
 
 static void enoki_rescue(struct rq *rq, struct task_struct *p, u64 waited_ns)
 {
@@ -115,6 +121,56 @@ static u64 enoki_group_patience(struct rq *rq, struct task_struct *p)
 	return enoki_patience(rq, p) + turns;
 }
 
+/* How many times it was looked at all run queues, and one more. */
+static unsigned int enoki_watch_looks = 1;
+
+/* How many tokens has the policy of tasks on @rq, if they are few enough to count? */
+static s64 enoki_count_queued(struct rq *rq, struct enoki_sched *es)
+{
+	struct task_struct *p;
+	s64 nr = 0;
+
+	if (rq->enoki.nr_running > ENOKI_WATCH_MAX)
+		return -1;
+	list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node)
+		nr += p->enoki.es == es && p->enoki.state == ENOKI_QUEUED;
+
+	return nr;
+}
+
+/* Does the policy have the tokens that it was given? */
+static void enoki_watch_count(struct rq *rq, struct enoki_prq *prq)
+{
+	struct enoki_offence offence = {
+		.time_ns = rq_clock(rq), .cpu = cpu_of(rq), .call = ENOKI_NR_EVENTS,
+	};
+	s64 have = enoki_count_queued(rq, prq->es), said;
+
+	if (have < 0)
+		return;
+	said = enoki_call_nr_queued(prq->es, rq);
+	if (said < 0 || said == have)
+		return;
+
+	/* Once it may be: what it has just dropped is in nobody's hands for a moment. */
+	if (prq->miscounted_at != enoki_watch_looks - 1) {
+		prq->miscounted_at = enoki_watch_looks;
+		return;
+	}
+	offence.amount = have;
+	offence.said = said;
+	enoki_eject(prq->es, ENOKI_EXIT_MISCOUNT, &offence);
+}
+
+static void enoki_watch_counts(struct rq *rq)
+{
+	struct enoki_prq *prq;
+
+	list_for_each_entry(prq, &rq->enoki.active, node)
+		if (!enoki_ejected(prq->es))
+			enoki_watch_count(rq, prq);
+}
+
 static void enoki_watch_rq(struct rq *rq)
 {
 	struct enoki_rq *erq = &rq->enoki;
@@ -145,6 +201,7 @@ static void enoki_watch_rq(struct rq *rq)
 		if (waited > enoki_group_patience(rq, p))
 			enoki_rescue(rq, p, waited);
 	}
+	enoki_watch_counts(rq);
 }
 
 /* Is more refused of @es than can be put down to mistakes? */
@@ -189,6 +246,7 @@ static enum hrtimer_restart enoki_watch_fn(struct hrtimer *timer)
 	int cpu;
 
 	guard(rcu)();
+	enoki_watch_looks++;
 	for_each_online_cpu(cpu) {
 		if (!READ_ONCE(cpu_rq(cpu)->enoki.nr_running))
 			continue;
@@ -243,6 +301,7 @@ void enoki_watch_init(struct enoki_sched *es)
 {
 	es->timeout_ms = es->ops->timeout_ms ?: ENOKI_TIMEOUT_MS;
 	es->max_rejects = ENOKI_MAX_REJECTS;
+	es->max_hold_ms = ENOKI_MAX_HOLD_MS;
 }
 
 static int __init enoki_watch_setup(void)

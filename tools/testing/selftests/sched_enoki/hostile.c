@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,7 +26,7 @@ static const struct policy hostile = { "hostile", "enoki_hostile", 66 };
 
 /* enum hostile_wrong. */
 enum wrong {
-	NOTHING, NONE, AGAIN, OTHER_CPU, PAST, FORGET, SWAP, DROP, SELECT, STEAL, REFUSE,
+	NOTHING, NONE, AGAIN, OTHER_CPU, PAST, FORGET, LEAK, SWAP, DROP, SELECT, STEAL, REFUSE,
 };
 
 static bool err_by(enum wrong what, int every)
@@ -260,6 +261,35 @@ TEST_HOSTILE(picks_by_a_past_token)
 TEST_HOSTILE(forgets)
 {
 	ERRS(FORGET, 2, "lost", 10, true);
+}
+
+/* The number of tokens that the kernel's log says it had to free for the policy. */
+static int log_forgotten(void)
+{
+	static char log[1 << 18];
+	int len = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log) - 1);
+	int last = 0;
+	char *at = log;
+
+	log[len > 0 ? len : 0] = 0;
+	while ((at = strstr(at, "policy hostile had forgotten ")))
+		sscanf(at++, "policy hostile had forgotten %d", &last);
+	return last;
+}
+
+/* What it never gives up is freed when its module goes. */
+TEST_HOSTILE(leaks)
+{
+	int i;
+
+	ERRS(LEAK, 2, "lost", 10, true);
+	for (i = 1; i < nr_workers(); i++)
+		worker_set(nth_worker(i), W_EXIT);
+	for (i = 1; i < nr_workers(); i++)
+		worker_stop(nth_worker(i));
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(&hostile) == 0));
+	ASSERT_TRUE(policy_unload(&hostile));
+	EXPECT_LE(10, log_forgotten());
 }
 
 TEST_HOSTILE(swaps)

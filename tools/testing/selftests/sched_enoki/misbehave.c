@@ -87,6 +87,9 @@ FIXTURE_VARIANT_ADD(bad, chatter) { .mode = 26, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, kick) { .mode = 27, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, timers) { .mode = 28, .outcome = GOES_ON };
 
+FIXTURE_VARIANT_ADD(bad, miscount) { .mode = 29, .outcome = EJECTED, .word = "miscount" };
+FIXTURE_VARIANT_ADD(bad, hold_all) { .mode = 30, .outcome = EJECTED, .cpus = 2, .word = "lock" };
+
 FIXTURE_SETUP(bad)
 {
 	const char *problem = enoki_begin();
@@ -101,6 +104,8 @@ FIXTURE_SETUP(bad)
 	/* Two parameters: modprobe takes each as a word. */
 	ASSERT_EQ(0, module_load_with(bad.module, mode));
 	ASSERT_EQ(0, policy_write(&bad, "timeout_ms", TIMEOUT_MS));
+	if (variant->word && !strcmp(variant->word, "lock"))
+		ASSERT_EQ(0, policy_write(&bad, "max_hold_ms", "1"));
 	self->other = worker_start_on(-1, W_NAP, fifo.id);
 	ASSERT_NE(NULL, self->other);
 }

@@ -21,6 +21,7 @@ enum hostile_wrong {
 	HOSTILE_OTHER_CPU,	/* picks a task of another CPU */
 	HOSTILE_PAST,		/* picks by a token that it had "lost" */
 	HOSTILE_FORGET,		/* has no token when the class wants it back */
+	HOSTILE_LEAK,		/* likewise, and never gives it up either */
 	HOSTILE_SWAP,		/* gives another task's token back */
 	HOSTILE_DROP,		/* drops a token that it was given */
 	HOSTILE_SELECT,		/* places a task where it may not run, or nowhere */
@@ -305,6 +306,8 @@ static struct enoki_task *hostile_migrate_task_rq(void *sched, const struct enok
 		enoki_token_drop(task);
 		return NULL;
 	}
+	if (hostile_now(HOSTILE_LEAK))
+		return NULL;
 	if (!hostile_past && hostile_now(HOSTILE_PAST)) {
 		hostile_past = ht;
 		return NULL;
@@ -338,6 +341,11 @@ static void hostile_rescued(void *sched, const struct enoki_ctx *cx, u64 id, u64
 {
 }
 
+static s64 hostile_nr_queued(void *sched, const struct enoki_ctx *cx)
+{
+	return -1;
+}
+
 static struct enoki_ops hostile_ops = {
 	.version		= "1",
 	.owner			= THIS_MODULE,
@@ -361,6 +369,7 @@ static struct enoki_ops hostile_ops = {
 	.balance_err		= hostile_balance_err,
 	.migrate_task_rq	= hostile_migrate_task_rq,
 	.task_rescued		= hostile_rescued,
+	.nr_queued		= hostile_nr_queued,
 	.task_prio_changed	= hostile_changed,
 	.task_affinity_changed	= hostile_changed,
 	.cpu_online		= hostile_cpu,
