@@ -99,7 +99,6 @@ static bool survives(const struct policy *p, const char *group, const char *kind
 {
 	uint64_t end;
 	bool ok;
-	int i;
 
 	if (!crowd(p->id, group) || fault_set(kind, "times", TIMES) ||
 	    fault_set(kind, "probability", percent))
@@ -115,10 +114,7 @@ static bool survives(const struct policy *p, const char *group, const char *kind
 		faults_made(kind), policy_event(p, "task_rescued"),
 		policy_in_office(p) ? "in office" : "ejected");
 
-	for (i = 0; i < nr_workers(); i++)
-		worker_set(nth_worker(i), W_EXIT);
-	for (i = 0; i < nr_workers(); i++)
-		worker_stop(nth_worker(i));
+	workers_end(0);
 	/* What was refused counts no more. */
 	return AWAIT(policy_nr_tasks(p) == 0) && policy_reload(p) && ok;
 }

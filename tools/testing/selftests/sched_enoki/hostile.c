@@ -280,13 +280,8 @@ static int log_forgotten(void)
 /* What it never gives up is freed when its module goes. */
 TEST_HOSTILE(leaks)
 {
-	int i;
-
 	ERRS(LEAK, 2, "lost", 10, true);
-	for (i = 1; i < nr_workers(); i++)
-		worker_set(nth_worker(i), W_EXIT);
-	for (i = 1; i < nr_workers(); i++)
-		worker_stop(nth_worker(i));
+	workers_end(1);
 	EXPECT_TRUE(AWAIT(policy_nr_tasks(&hostile) == 0));
 	ASSERT_TRUE(policy_unload(&hostile));
 	EXPECT_LE(10, log_forgotten());

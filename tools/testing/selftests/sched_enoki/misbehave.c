@@ -223,10 +223,7 @@ TEST_F_TIMEOUT(bad, goes_on, TEST_SECONDS)
 	EXPECT_EQ(SCHED_ENOKI, sched_getscheduler(self->other->pid));
 
 	/* All of them end, attached or not, and the module can go: see the teardown. */
-	for (i = 0; i < nr_workers(); i++)
-		worker_set(nth_worker(i), W_EXIT);
-	for (i = 0; i < nr_workers(); i++)
-		worker_stop(nth_worker(i));
+	workers_end(0);
 }
 
 ENOKI_HARNESS_MAIN

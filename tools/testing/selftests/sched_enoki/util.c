@@ -776,6 +776,16 @@ bool worker_lives(struct worker *w)
 	return AWAIT(worker_turns(w) > before);
 }
 
+void workers_end(int first)
+{
+	int i;
+
+	for (i = first; i < nr_workers(); i++)
+		worker_set(nth_worker(i), W_EXIT);
+	for (i = first; i < nr_workers(); i++)
+		worker_stop(nth_worker(i));
+}
+
 bool workers_live(void)
 {
 	unsigned long before[MAX_WORKERS];

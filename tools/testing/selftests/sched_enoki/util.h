@@ -166,6 +166,8 @@ unsigned long worker_turns(struct worker *w);
 int worker_error(struct worker *w);
 bool worker_asleep(struct worker *w);
 void worker_stop(struct worker *w);
+/* Tells all workers from that one on to end, and ends those that have not. */
+void workers_end(int first);
 /* True when the worker does another turn. */
 bool worker_lives(struct worker *w);
 /* True when each one that has not been stopped does. */
