@@ -208,15 +208,19 @@ def steady(program: str, cpus: int) -> Outcome:
 Group = tuple[str, Callable[[], Outcome]]
 
 
+def words(cpus: int) -> str:
+    """How many CPUs a machine has."""
+    return f"{cpus} CPU{'s' * (cpus > 1)}"
+
+
 def on_cpus(names: list[str], cpus: int) -> Group:
     """The selftests on the debug kernel with that many CPUs."""
-    words = f"selftests, debug kernel, {cpus} CPU{'s' * (cpus > 1)}"
-    return words, lambda: selftests("debug", cpus, in_machine(names, cpus))
+    return f"selftests, debug kernel, {words(cpus)}", lambda: selftests("debug", cpus, in_machine(names, cpus))
 
 
 def by_instructions(program: str, cpus: int) -> Group:
     """A program on a machine of that many CPUs."""
-    return f"{program} by instructions, {cpus} CPUs", lambda: steady(program, cpus)
+    return f"{program} by instructions, {words(cpus)}", lambda: steady(program, cpus)
 
 
 def run(suite: Suite, full: bool) -> None:
