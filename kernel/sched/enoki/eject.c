@@ -95,7 +95,7 @@ static void enoki_eject_kick(struct irq_work *irq_work)
 			if (READ_ONCE(enoki_prq_of(es, cpu)->nr_running))
 				enoki_kick(cpu_rq(cpu), true, false);
 	}
-	queue_work(system_dfl_wq, &es->eject_work);
+	kthread_queue_work(es->eject_worker, &es->eject_work);
 }
 
 /*
@@ -153,7 +153,7 @@ static unsigned int enoki_move_all_out(struct enoki_sched *es)
 	return nr;
 }
 
-static void enoki_eject_fn(struct work_struct *work)
+static void enoki_eject_fn(struct kthread_work *work)
 {
 	struct enoki_sched *es = container_of(work, struct enoki_sched, eject_work);
 	/* Pairs with the release in enoki_eject(). */
@@ -198,13 +198,41 @@ static void enoki_eject_fn(struct work_struct *work)
 /**
  * enoki_eject_init - set up what it takes to eject a policy
  * @es: the policy, new
+ *
+ * A worker of the fair class would have what the policy's tasks leave of the CPUs,
+ * which may be all but nothing. This one is a real-time task.
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno. enoki_eject_free() takes it back.
  */
-void enoki_eject_init(struct enoki_sched *es)
+int enoki_eject_init(struct enoki_sched *es)
 {
+	struct kthread_worker *worker;
+
 	atomic_set(&es->exit_claim, 0);
 	es->budget = ENOKI_BUDGET;
 	es->eject_kick = IRQ_WORK_INIT_HARD(enoki_eject_kick);
-	INIT_WORK(&es->eject_work, enoki_eject_fn);
+	kthread_init_work(&es->eject_work, enoki_eject_fn);
+	worker = kthread_run_worker(0, "enoki/%s", es->ops->name);
+	if (IS_ERR(worker))
+		return PTR_ERR(worker);
+
+	sched_set_fifo(worker->task);
+	es->eject_worker = worker;
+
+	return 0;
+}
+
+/**
+ * enoki_eject_free - free what enoki_eject_init() has set up
+ * @es: the policy; enoki_eject_sync() was called if it was ever registered
+ *
+ * Context: may sleep.
+ */
+void enoki_eject_free(struct enoki_sched *es)
+{
+	if (es->eject_worker)
+		kthread_destroy_worker(es->eject_worker);
 }
 
 /**
@@ -217,7 +245,7 @@ void enoki_eject_sync(struct enoki_sched *es)
 {
 	irq_work_sync(&es->eject_kick);
 	synchronize_rcu();
-	flush_work(&es->eject_work);
+	kthread_flush_work(&es->eject_work);
 }
 
 /* Eject all policies that have tasks. */

@@ -13,6 +13,7 @@
 #include <linux/hrtimer.h>
 #include <linux/idr.h>
 #include <linux/irq_work.h>
+#include <linux/kthread.h>
 #include <linux/llist.h>
 #include <linux/ratelimit.h>
 #include <uapi/linux/enoki.h>
@@ -252,6 +253,7 @@ struct enoki_offence {
  * @ejected_at: when, by ktime
  * @eject_kick: hard irq_work that starts @eject_work
  * @eject_work: reports and moves the tasks
+ * @eject_worker: the kthread that does it
  * @timeout_ms: how long a task may wait for it
  * @budget: how many offences there may be in ENOKI_BUDGET_NS before it is ejected
  * @offences: how many there were since @offences_since; under @lock
@@ -295,7 +297,8 @@ struct enoki_sched {
 	struct enoki_offence	exit;
 	u64			ejected_at;
 	struct irq_work		eject_kick;
-	struct work_struct	eject_work;
+	struct kthread_work	eject_work;
+	struct kthread_worker	*eject_worker;
 	unsigned int		timeout_ms;
 	unsigned int		budget;
 	unsigned int		offences;
@@ -350,7 +353,8 @@ void enoki_eject(struct enoki_sched *es, enum enoki_exit why,
 		 const struct enoki_offence *offence);
 bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
 		  const struct enoki_offence *offence);
-void enoki_eject_init(struct enoki_sched *es);
+int enoki_eject_init(struct enoki_sched *es);
+void enoki_eject_free(struct enoki_sched *es);
 void enoki_eject_sync(struct enoki_sched *es);
 
 /* report.c */

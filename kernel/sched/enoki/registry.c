@@ -440,6 +440,7 @@ static int enoki_attach_servers(bool attach)
 
 static void enoki_sched_free(struct enoki_sched *es)
 {
+	enoki_eject_free(es);
 	free_percpu(es->prq);
 	free_percpu(es->stats);
 	kfree(es->timers);
@@ -469,7 +470,6 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	INIT_WORK(&es->work, enoki_work_fn);
 	raw_spin_lock_init(&es->log_lock);
 	ratelimit_state_init(&es->log_limit, ENOKI_LOG_INTERVAL, ENOKI_LOG_LINES);
-	enoki_eject_init(es);
 	enoki_watch_init(es);
 	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
 	INIT_WORK(&es->log_work, enoki_log_fn);
@@ -477,7 +477,8 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	es->prq = alloc_percpu(struct enoki_prq);
 	es->stats = alloc_percpu(struct enoki_stats);
 	es->log = kmalloc(ENOKI_LOG_SIZE, GFP_KERNEL);
-	if (!es->prq || !es->stats || !es->log || enoki_timers_init(es)) {
+	if (!es->prq || !es->stats || !es->log || enoki_timers_init(es) ||
+	    enoki_eject_init(es)) {
 		enoki_sched_free(es);
 		return NULL;
 	}
