@@ -435,6 +435,14 @@ static inline void enoki_group_slept(struct task_struct *p) { }
 static inline bool enoki_grouped(struct task_struct *p) { return false; }
 #endif
 
+/* What @p weighs against all others, if it weighs @weight in its group. */
+static inline unsigned int enoki_weight(struct task_struct *p, unsigned int weight)
+{
+	guard(rcu)();
+
+	return enoki_grouped(p) ? enoki_group_weight(task_group(p), weight) : weight;
+}
+
 /* Are the slices of @p scaled by what it weighs, as its policy does not look at weights? */
 static inline bool enoki_scaled(struct task_struct *p)
 {

@@ -130,16 +130,19 @@ EXPORT_SYMBOL_GPL(enoki_lock_wait);
  */
 void enoki_lock_waited(struct enoki_sched *es, u64 since_ns)
 {
+	struct enoki_offence offence;
 	u64 now = local_clock();
-	struct enoki_offence offence = {
+
+	if (!es || now - since_ns <= (u64)READ_ONCE(es->max_hold_ms) * NSEC_PER_MSEC)
+		return;
+
+	offence = (struct enoki_offence){
 		.time_ns = now,
 		.amount = now - since_ns,
 		.cpu = smp_processor_id(),
 		.call = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK,
 	};
-
-	if (es && offence.amount > (u64)READ_ONCE(es->max_hold_ms) * NSEC_PER_MSEC)
-		enoki_offend(es, ENOKI_EXIT_LOCK, &offence);
+	enoki_offend(es, ENOKI_EXIT_LOCK, &offence);
 }
 EXPORT_SYMBOL_GPL(enoki_lock_waited);
 

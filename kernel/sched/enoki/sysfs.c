@@ -168,43 +168,25 @@ static ssize_t timeout_ms_store(struct kobject *kobj, struct kobj_attribute *att
 	return count;
 }
 
-static ssize_t budget_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->budget);
-}
+/* A number that a policy has and anybody may change, from @_min to @_max. */
+#define ENOKI_UINT_ATTR(_name, _min, _max)						\
+static ssize_t _name##_show(struct kobject *kobj, struct kobj_attribute *attr,	\
+			    char *buf)						\
+{											\
+	return sysfs_emit(buf, "%u\n", READ_ONCE(enoki_of_kobj(kobj)->_name));		\
+}											\
+											\
+static ssize_t _name##_store(struct kobject *kobj, struct kobj_attribute *attr,	\
+			     const char *buf, size_t count)				\
+{											\
+	return enoki_read_uint(kobj, #_name, buf, _min, _max,				\
+			       &enoki_of_kobj(kobj)->_name) ?: count;			\
+}											\
+static struct kobj_attribute enoki_##_name##_attr = __ATTR_RW(_name)
 
-static ssize_t budget_store(struct kobject *kobj, struct kobj_attribute *attr,
-			    const char *buf, size_t count)
-{
-	return enoki_read_uint(kobj, "budget", buf, 0, INT_MAX,
-			       &enoki_of_kobj(kobj)->budget) ?: count;
-}
-
-static ssize_t max_hold_ms_show(struct kobject *kobj, struct kobj_attribute *attr,
-				char *buf)
-{
-	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->max_hold_ms);
-}
-
-static ssize_t max_hold_ms_store(struct kobject *kobj, struct kobj_attribute *attr,
-				 const char *buf, size_t count)
-{
-	return enoki_read_uint(kobj, "max_hold_ms", buf, 1, ENOKI_MAX_TIMEOUT_MS,
-			       &enoki_of_kobj(kobj)->max_hold_ms) ?: count;
-}
-
-static ssize_t max_rejects_show(struct kobject *kobj, struct kobj_attribute *attr,
-				char *buf)
-{
-	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->max_rejects);
-}
-
-static ssize_t max_rejects_store(struct kobject *kobj, struct kobj_attribute *attr,
-				 const char *buf, size_t count)
-{
-	return enoki_read_uint(kobj, "max_rejects", buf, 0, INT_MAX,
-			       &enoki_of_kobj(kobj)->max_rejects) ?: count;
-}
+ENOKI_UINT_ATTR(budget, 0, INT_MAX);
+ENOKI_UINT_ATTR(max_hold_ms, 1, ENOKI_MAX_TIMEOUT_MS);
+ENOKI_UINT_ATTR(max_rejects, 0, INT_MAX);
 
 /* Tasks whose memory is yet to be freed count: at 0 the module can go. */
 static ssize_t nr_tasks_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -318,9 +300,6 @@ static struct kobj_attribute enoki_nr_tasks_attr = __ATTR_RO(nr_tasks);
 static struct kobj_attribute enoki_state_attr = __ATTR_RO(state);
 static struct kobj_attribute enoki_eject_attr = __ATTR_WO(eject);
 static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
-static struct kobj_attribute enoki_budget_attr = __ATTR_RW(budget);
-static struct kobj_attribute enoki_max_hold_ms_attr = __ATTR_RW(max_hold_ms);
-static struct kobj_attribute enoki_max_rejects_attr = __ATTR_RW(max_rejects);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
 

@@ -134,10 +134,7 @@ void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info)
 {
 	info->id = p->enoki.task_id;
 	info->runtime_ns = p->se.sum_exec_runtime;
-	info->weight = scale_load_down(p->se.load.weight);
-	scoped_guard (rcu)
-		if (enoki_grouped(p))
-			info->weight = enoki_group_weight(task_group(p), info->weight);
+	info->weight = enoki_weight(p, scale_load_down(p->se.load.weight));
 	info->nice = task_nice(p);
 	info->nr_cpus_allowed = p->nr_cpus_allowed;
 	info->flags = 0;

@@ -87,14 +87,6 @@ static u64 enoki_patience(struct rq *rq, struct task_struct *p)
 	return mul_u64_u64_div_u64(ns, all, max(prq->weight, 1UL));
 }
 
-static unsigned long enoki_weight(struct task_struct *p)
-{
-	if (enoki_grouped(p))
-		return enoki_group_weight(task_group(p), p->enoki.weight);
-
-	return p->enoki.weight;
-}
-
 /*
  * The same where tasks are in control groups, and may weigh far more or less than by
  * their nice levels. Too much work to be done for every task.
@@ -108,7 +100,7 @@ static u64 enoki_group_patience(struct rq *rq, struct task_struct *p)
 
 	list_for_each_entry(t, &rq->enoki.runnable, enoki.run_node) {
 		if (t->enoki.es == p->enoki.es)
-			all += enoki_weight(t);
+			all += enoki_weight(t, t->enoki.weight);
 		/* The class has made it as long as that, not the policy. */
 		if (enoki_scaled(t))
 			turns += min(t->enoki.slice_ns, longest);
@@ -116,7 +108,7 @@ static u64 enoki_group_patience(struct rq *rq, struct task_struct *p)
 			break;
 	}
 
-	turns += div64_ul(ENOKI_TURN_NS * all, max(enoki_weight(p), 1UL));
+	turns += div64_ul(ENOKI_TURN_NS * all, max(enoki_weight(p, p->enoki.weight), 1U));
 
 	return enoki_patience(rq, p) + turns;
 }
@@ -144,12 +136,12 @@ static void enoki_watch_count(struct rq *rq, struct enoki_prq *prq)
 	struct enoki_offence offence = {
 		.time_ns = rq_clock(rq), .cpu = cpu_of(rq), .call = ENOKI_NR_EVENTS,
 	};
-	s64 have = enoki_count_queued(rq, prq->es), said;
+	s64 said = enoki_call_nr_queued(prq->es, rq), have;
 
-	if (have < 0)
+	if (said < 0)
 		return;
-	said = enoki_call_nr_queued(prq->es, rq);
-	if (said < 0 || said == have)
+	have = enoki_count_queued(rq, prq->es);
+	if (have < 0 || said == have)
 		return;
 
 	/* Once it may be: what it has just dropped is in nobody's hands for a moment. */
