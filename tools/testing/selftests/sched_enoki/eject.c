@@ -3,8 +3,6 @@
  * A policy is put out of office: its tasks go on as what they would be without it,
  * whatever they do at that moment, the other policy and its tasks notice nothing,
  * the report says what happened, and the module can be removed and loaded again.
- *
- * EJECT_CYCLES in the environment is how often storm does it under each policy.
  */
 #include <errno.h>
 #include <linux/enoki.h>
@@ -22,7 +20,6 @@
 #include "fixture.h"
 
 #define NICE		7
-#define NR_CYCLES	4
 
 /* Tasks of every kind, attached to @p. */
 static bool crowd(const struct policy *p, int rounds)
@@ -261,62 +258,6 @@ TEST_EACH(many)
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	ASSERT_TRUE(policy_reload(self->p));
-}
-
-/* Forks, execs and ends, until it is killed. */
-static void comes_and_goes(int id)
-{
-	for (;;) {
-		pid_t pid = fork();
-
-		if (!pid) {
-			/* To a policy that may be gone by now. */
-			enoki_attach(0, id);
-			if (prng_below(2))
-				execl("/bin/true", "true", NULL);
-			_exit(0);
-		}
-		if (pid > 0)
-			waitpid(pid, NULL, 0);
-	}
-}
-
-/* Over and over, while tasks fork, exec, end, attach, and CPUs go and come. */
-TEST_EACH(storm)
-{
-	const char *cycles = getenv("EJECT_CYCLES");
-	int n = cycles ? atoi(cycles) : NR_CYCLES, i, k, status;
-	pid_t bombs[3];
-
-	for (k = 0; k < 3; k++) {
-		bombs[k] = test_fork();
-		ASSERT_LE(0, bombs[k]);
-		if (!bombs[k])
-			comes_and_goes(self->p->id);
-	}
-	ASSERT_TRUE(crowd(self->p, 3));
-	for (i = 0; i < n; i++) {
-		int cpu = 1 + i % 3;
-		bool plug = i % 2 && cpu < nr_cpus_online();
-
-		for (k = 0; k < 3; k++)
-			enoki_attach(bombs[k], self->p->id);
-		if (plug)
-			ASSERT_EQ(0, cpu_set_online(cpu, false));
-		ASSERT_EQ(0, policy_write(self->p, "eject", "1"));
-		ASSERT_TRUE(AWAIT(policy_nr_tasks(self->p) == 0));
-		if (plug)
-			ASSERT_EQ(0, cpu_set_online(cpu, true));
-		EXPECT_TRUE(all_went_on());
-		ASSERT_TRUE(policy_reload(self->p));
-		for (k = 0; k < nr_workers(); k++)
-			ASSERT_EQ(0, enoki_attach(nth_worker(k)->pid, self->p->id));
-	}
-	for (k = 0; k < 3; k++) {
-		kill(bombs[k], SIGKILL);
-		ASSERT_EQ(bombs[k], waitpid(bombs[k], &status, 0));
-	}
-	EXPECT_TRUE(workers_live());
 }
 
 ENOKI_HARNESS_MAIN

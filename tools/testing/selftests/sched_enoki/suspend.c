@@ -24,7 +24,7 @@ static bool suspend(void)
 	long before = read_long(POWER "suspend_stats/success");
 
 	if (write_str(POWER "state", "freeze")) {
-		fprintf(stderr, "# suspend: %m; step %ld\n",
+		fprintf(stderr, "# suspend: %m; the last error was %ld\n",
 			read_long(POWER "suspend_stats/last_failed_errno"));
 		return false;
 	}

@@ -784,6 +784,7 @@ void workers_end(int first)
 		worker_set(nth_worker(i), W_EXIT);
 	for (i = first; i < nr_workers(); i++)
 		worker_stop(nth_worker(i));
+	worker_count = first;
 }
 
 bool workers_live(void)

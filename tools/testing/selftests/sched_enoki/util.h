@@ -157,7 +157,7 @@ struct worker {
 	unsigned long turns;	/* grows as it works */
 };
 
-#define MAX_WORKERS	128
+#define MAX_WORKERS	256
 
 struct worker *worker_start(enum worker_mode mode);
 struct worker *worker_start_on(int cpu, enum worker_mode mode, int id);
@@ -166,7 +166,7 @@ unsigned long worker_turns(struct worker *w);
 int worker_error(struct worker *w);
 bool worker_asleep(struct worker *w);
 void worker_stop(struct worker *w);
-/* Tells all workers from that one on to end, and ends those that have not. */
+/* Tells all workers from that one on to end, ends those that have not, and forgets them. */
 void workers_end(int first);
 /* True when the worker does another turn. */
 bool worker_lives(struct worker *w);
