@@ -17,7 +17,7 @@ help: ## this list
 run: ## real programs under the sample policies beside EEVDF, and a table of what happened
 	@ci/run-demo
 
-shell: ## an interactive shell in the virtual machine (KERNEL=release or debug)
+shell: ## an interactive shell in the virtual machine (KERNEL=release, debug, rt or kasan)
 	@ci/build $(KERNEL) >/dev/null
 	@ci/vm --kernel $(KERNEL) --interactive
 

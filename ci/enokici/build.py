@@ -47,6 +47,8 @@ class Flavour:
 FLAVOURS = {
     "release": Flavour(("x86", "release")),
     "debug": Flavour(("x86", "debug")),
+    "rt": Flavour(("x86", "debug", "rt")),
+    "kasan": Flavour(("x86", "kasan"), make=("LLVM=1",)),
     # The scheduler's Makefile leaves it out, and all else would only take the watchpoints.
     "kcsan": Flavour(("x86", "kcsan"), make=("KCSAN_SANITIZE=n", "KCSAN_SANITIZE_build_policy.o=y")),
     "llvm": Flavour(("x86", "llvm"), make=("LLVM=1",)),
@@ -61,7 +63,7 @@ FLAVOURS = {
 def fragments(name: str, flavour: Flavour) -> list[Path]:
     """The configuration files of a flavour, the later ones winning."""
     files = [CHECKOUT / "ci/configs/base.config", CHECKOUT / "Kconfig.fragment"]
-    if "debug" in flavour.configs:
+    if not {"debug", "kasan"}.isdisjoint(flavour.configs):
         files.append(CHECKOUT / TESTS / "config")  # what the selftests say that they need
     files += [CHECKOUT / f"ci/configs/{config}.config" for config in flavour.configs]
     for path in files:

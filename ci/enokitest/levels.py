@@ -11,7 +11,7 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, machine, prepare, style
+from . import bench, latency, machine, prepare, style
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -26,8 +26,12 @@ HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
-LONG = {"cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "suspend": (2,)}
+LONG = {
+    "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
+}  # fmt: skip
 VM_SECONDS = 2400
+# How often storm ejects each policy on so many CPUs: 1,000 times in all.
+STORMS = {1: 200, 2: 200, 4: 100}
 
 
 def script(name: str, *args: str) -> Outcome:
@@ -139,10 +143,16 @@ def selftests(
     options: tuple[str, ...] = (),
     until: re.Pattern[str] | None = None,
     seconds: int = VM_SECONDS,
+    env: dict[str, str] | None = None,
 ) -> Outcome:
     """Selftests in one boot, all of them or until a line of their output matches."""
     kernel = kernels.build(flavour)
-    env = {"SCX_SIMPLE": str(prepare.scx_simple(kernel)), "TEST_MODULES": str(kernel / "test_modules"), "SEED": os.environ.get("SEED") or str(time.time_ns())}
+    env = {
+        "SCX_SIMPLE": str(prepare.scx_simple(kernel)),
+        "TEST_MODULES": str(kernel / "test_modules"),
+        "SEED": os.environ.get("SEED") or str(time.time_ns()),
+        **(env or {}),
+    }
     programs = prepare.selftests(kernel)
     ended = machine.boot(
         [machine.GUEST / "selftests.sh", programs, *names],
@@ -205,6 +215,12 @@ def steady(program: str, cpus: int) -> Outcome:
     return _steps(ended, [program])
 
 
+def storm(flavour: str, cpus: int) -> Outcome:
+    """The program of that name for as long as it takes."""
+    env = {"STORM_CYCLES": str(STORMS[cpus]), "LIMIT": "10000"}
+    return selftests(flavour, cpus, ["storm"], f"storm-{cpus}", seconds=10800, env=env)
+
+
 Group = tuple[str, Callable[[], Outcome]]
 
 
@@ -213,9 +229,9 @@ def words(cpus: int) -> str:
     return f"{cpus} CPU{'s' * (cpus > 1)}"
 
 
-def on_cpus(names: list[str], cpus: int) -> Group:
-    """The selftests on the debug kernel with that many CPUs."""
-    return f"selftests, debug kernel, {words(cpus)}", lambda: selftests("debug", cpus, in_machine(names, cpus))
+def on_cpus(names: list[str], cpus: int, flavour: str = "debug") -> Group:
+    """The selftests on a kernel with that many CPUs."""
+    return f"selftests, {flavour} kernel, {words(cpus)}", lambda: selftests(flavour, cpus, in_machine(names, cpus))
 
 
 def by_instructions(program: str, cpus: int) -> Group:
@@ -258,10 +274,20 @@ def run(suite: Suite, full: bool) -> None:
         [("pipe by instructions", bench.gate), by_instructions("timing", 2), by_instructions("cgroup", 1)],
     )
     if full:
-        for flavour, without in (("kcsan", HELD_UP), ("llvm", ())):
+        for flavour, counts, without in (
+            ("rt", QUICK_CPUS, ()),
+            ("kasan", (2,), ()),
+            ("kcsan", (2,), HELD_UP),
+            ("llvm", (2,), ()),
+        ):
             wanted = [name for name in names if name not in without]
             suite.group(f"kernel {flavour}", lambda f=flavour: build(f))
-            suite.group(f"selftests, {flavour} kernel, 2 CPUs", lambda f=flavour, w=wanted: selftests(f, 2, w))
+            for cpus in counts:
+                suite.group(*on_cpus(wanted, cpus, flavour))
+        for flavour in ("debug", "kasan"):
+            for cpus in STORMS:
+                suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
+        suite.group("cyclictest by instructions, rt kernel", latency.gate)
         suite.group(*by_instructions("servers", 2))
         suite.group(*by_instructions("eject", 4))
         suite.group("kernel arm64", lambda: build("arm64"))

@@ -2,7 +2,7 @@
 
 import unittest
 
-from enokitest import bench, demo_guest
+from enokitest import bench, demo_guest, latency
 
 LINES = [
     "$ ci/vm …",
@@ -39,6 +39,24 @@ class Bench(unittest.TestCase):
 
     def test_median(self) -> None:
         self.assertEqual((bench.median([3, 1, 2]), bench.median([1, 2, 3, 4])), (2, 2.5))
+
+
+class Latency(unittest.TestCase):
+    LINES = [f"latency {load} {us} 40" for us in (50, 60, 55) for load in latency.LOADS]
+
+    def test_no_worse(self) -> None:
+        found = latency.longest(["# stress-ng", *self.LINES])
+        self.assertEqual(found["other"], [50, 60, 55])
+        self.assertEqual(latency.judged(found).passed, 2)
+
+    def test_worse(self) -> None:
+        found = latency.longest([*self.LINES[:-1], "latency wfq 40 61"])
+        self.assertEqual(latency.judged(found).failed, ["beside wfq a real-time task waited 61 us, else 60"])
+
+    def test_missing(self) -> None:
+        found = latency.longest(self.LINES[:-1])
+        self.assertEqual(latency.judged(found).failed, ["wfq was measured 2 times, not 3"])
+        self.assertEqual(len(latency.judged({}).failed), 3)
 
 
 class Demo(unittest.TestCase):
