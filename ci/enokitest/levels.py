@@ -257,22 +257,23 @@ def run(suite: Suite, full: bool) -> None:
     def tests(cpus: int) -> Group:
         return on_cpus(names if full else quick(names, cpus), cpus)
 
-    # What keeps one CPU of the host busy goes beside something else that does.
-    suite.together(
-        [tests(1)],
-        [
-            ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
-            ("KUnit, debug kernel", lambda: kunit("debug")),
-            by_instructions("fairness", 2),
-        ],
-    )
+    # What keeps one CPU of the host busy goes beside something else that does, the longest first.
+    singles = [
+        tests(1),
+        ("unit tests of ci/vm", lambda: style.unit_tests("debug", ("enokici",))),
+        by_instructions("cgroup", 1),
+        by_instructions("fairness", 4),
+        ("pipe by instructions", bench.gate),
+        by_instructions("fairness", 2),
+        by_instructions("timing", 2),
+        ("KUnit, debug kernel", lambda: kunit("debug")),
+    ]
+    if full:
+        singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
+    suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
-    suite.together(
-        [by_instructions("fairness", 4)],
-        [("pipe by instructions", bench.gate), by_instructions("timing", 2), by_instructions("cgroup", 1)],
-    )
     if full:
         for flavour, counts, without in (
             ("rt", QUICK_CPUS, ()),
@@ -288,8 +289,6 @@ def run(suite: Suite, full: bool) -> None:
             for cpus in STORMS:
                 suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
-        suite.group(*by_instructions("servers", 2))
-        suite.group(*by_instructions("eject", 4))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)

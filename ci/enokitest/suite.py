@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,14 +49,19 @@ class Suite:
             self.total.add(outcome.results, f"{name}: ")
         return not outcome.results.failed
 
-    def together(self, *lanes: list[tuple[str, Check]]) -> None:
-        """Runs lanes of groups side by side: for guests that keep one CPU of the host busy each."""
+    def side_by_side(self, groups: list[tuple[str, Check]], lanes: int) -> None:
+        """Runs so many groups at a time: for guests that keep one CPU of the host busy each."""
+        waiting = deque(groups)
 
-        def run(lane: list[tuple[str, Check]]) -> None:
-            for name, check in lane:
+        def run() -> None:
+            while True:
+                try:
+                    name, check = waiting.popleft()
+                except IndexError:
+                    return
                 self.group(name, check)
 
-        threads = [threading.Thread(target=run, args=(lane,)) for lane in lanes]
+        threads = [threading.Thread(target=run) for _ in range(lanes)]
         for thread in threads:
             thread.start()
         for thread in threads:
