@@ -12,7 +12,6 @@
 
 /* Bytes of a CPU's ring; a power of two. */
 #define ENOKI_RING_SIZE		SZ_64K
-#define ENOKI_RING_RECORDS	(ENOKI_RING_SIZE / sizeof(struct enoki_record))
 
 static_assert(sizeof(struct enoki_record) == 32);
 static_assert((int)ENOKI_EV_task_new == (int)ENOKI_RECORD_TASK_NEW);
@@ -24,17 +23,17 @@ DEFINE_STATIC_KEY_FALSE(enoki_recording);
 /**
  * struct enoki_ring - the records of a CPU
  * @records: where they go; NULL while the ring stands still
- * @head: how many there have been
+ * @head: how many bytes of them there have been
  */
 struct enoki_ring {
-	struct enoki_record	*records;
+	void			*records;
 	u64			head;
 };
 
 static DEFINE_PER_CPU(struct enoki_ring, enoki_rings);
 
 /* Where the rings are, for those that stand still. */
-static DEFINE_PER_CPU(struct enoki_record *, enoki_ring_memory);
+static DEFINE_PER_CPU(void *, enoki_ring_memory);
 
 /* Of all that is below, and of who stops the rings. */
 static DEFINE_MUTEX(enoki_recorder_mutex);
@@ -56,13 +55,15 @@ static bool enoki_incident_waits;
 void enoki_record(struct enoki_sched *es, enum enoki_event event,
 		  const struct enoki_ctx *cx, u64 task, u64 arg)
 {
-	struct enoki_ring *ring = this_cpu_ptr(&enoki_rings);
-	struct enoki_record *records = READ_ONCE(ring->records), *record;
+	void *records = this_cpu_read(enoki_rings.records);
+	u64 head = this_cpu_read(enoki_rings.head);
+	struct enoki_record *record;
 
 	if (unlikely(!records))
 		return;
 
-	record = &records[ring->head++ % ENOKI_RING_RECORDS];
+	record = records + head % ENOKI_RING_SIZE;
+	this_cpu_write(enoki_rings.head, head + sizeof(*record));
 	record->time_ns = cx->now_ns;
 	record->task = task;
 	record->arg = arg;
@@ -116,7 +117,7 @@ void enoki_recorder_freeze(void)
 static struct enoki_record_header *enoki_rings_copy(void)
 {
 	struct enoki_record_header *header;
-	struct enoki_record *to;
+	struct enoki_record *to, *end;
 	struct enoki_ring *ring;
 	u64 nr = 0, i, first;
 	int cpu;
@@ -125,7 +126,8 @@ static struct enoki_record_header *enoki_rings_copy(void)
 	enoki_rings_stop();
 	for_each_possible_cpu(cpu)
 		if (per_cpu(enoki_ring_memory, cpu))
-			nr += min_t(u64, per_cpu(enoki_rings, cpu).head, ENOKI_RING_RECORDS);
+			nr += min_t(u64, per_cpu(enoki_rings, cpu).head, ENOKI_RING_SIZE);
+	nr /= sizeof(*to);
 
 	header = vzalloc(sizeof(*header) + nr * sizeof(*to));
 	if (!header) {
@@ -140,13 +142,16 @@ static struct enoki_record_header *enoki_rings_copy(void)
 		.time_ns	= local_clock(),
 	};
 	to = (struct enoki_record *)(header + 1);
+	/* A CPU that has not seen yet that its ring stands still may add one. */
+	end = to + nr;
 	for_each_possible_cpu(cpu) {
 		ring = &per_cpu(enoki_rings, cpu);
 		if (!per_cpu(enoki_ring_memory, cpu))
 			continue;
-		first = ring->head - min_t(u64, ring->head, ENOKI_RING_RECORDS);
-		for (i = first; i < ring->head; i++, to++) {
-			*to = per_cpu(enoki_ring_memory, cpu)[i % ENOKI_RING_RECORDS];
+		first = ring->head - min_t(u64, ring->head, ENOKI_RING_SIZE);
+		for (i = first; i < ring->head && to < end; i += sizeof(*to), to++) {
+			*to = *(struct enoki_record *)(per_cpu(enoki_ring_memory, cpu) +
+						       i % ENOKI_RING_SIZE);
 			to->on = cpu;
 		}
 	}
