@@ -44,9 +44,6 @@ static int worker_count;
 static long taint_before;
 static long long rejected_before[ARRAY_SIZE(policies)][ARRAY_SIZE(never_rejected)];
 
-/* The test's own priority: above all workers, so that it keeps control. */
-#define CONTROL_PRIO	80
-
 /* TAINT_WARN and TAINT_DIE: what a WARN, an oops or a lockdep report leaves. */
 #define TAINT_MASK	((1 << 9) | (1 << 7))
 

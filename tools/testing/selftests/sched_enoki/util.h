@@ -30,6 +30,8 @@
 /* One test's limit in the harness; AWAIT()'s is shorter, so that it may report. */
 #define TEST_SECONDS	240
 #define AWAIT_SECONDS	60
+/* The test's own priority: above all workers, so that it keeps control. */
+#define CONTROL_PRIO	80
 
 /**
  * struct policy - one of the policies the tests run under
