@@ -181,8 +181,10 @@ static void enoki_eject_fn(struct kthread_work *work)
 
 	/*
 	 * Tasks may still come: those that were passed over, and those that were
-	 * on their way when it was ejected. All of them are users already.
+	 * on their way when it was ejected. All of them are users already, or see
+	 * that it is ejected: pairs with the barrier in enoki_unless_ejected().
 	 */
+	smp_mb();
 	while ((now = enoki_move_all_out(es)) || atomic_read(&es->users)) {
 		nr += now;
 		if (now)

@@ -28,6 +28,21 @@ static struct enoki_sched *enoki_find(u32 id)
 	return NULL;
 }
 
+/*
+ * Ejection ends when it has seen that there are no users. Whoever became one without
+ * being seen sees the ejection here.
+ */
+static struct enoki_sched *enoki_unless_ejected(struct enoki_sched *es)
+{
+	/* Pairs with the one in enoki_eject_fn(). */
+	smp_mb();
+	if (likely(!enoki_ejected(es)))
+		return es;
+
+	enoki_put(es);
+	return NULL;
+}
+
 /**
  * enoki_get_used - pin a policy for one more task, if it has any
  * @id: its number
@@ -43,10 +58,10 @@ struct enoki_sched *enoki_get_used(u32 id)
 
 	guard(rcu)();
 	es = enoki_find(id);
-	if (!es || enoki_ejected(es))
+	if (!es || enoki_ejected(es) || !atomic_inc_not_zero(&es->users))
 		return NULL;
 
-	return atomic_inc_not_zero(&es->users) ? es : NULL;
+	return enoki_unless_ejected(es);
 }
 
 /**
@@ -77,7 +92,7 @@ struct enoki_sched *enoki_get(u32 id)
 		enoki_watch();
 	}
 
-	return es;
+	return enoki_unless_ejected(es);
 }
 
 /* The worker's half of enoki_put(): takes the locks that its callers can't. */

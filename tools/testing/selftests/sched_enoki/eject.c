@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -137,6 +138,53 @@ TEST_ENOKI(by_sysrq)
 	EXPECT_TRUE(last_exit_says("\nreason: sysrq: "));
 	ASSERT_TRUE(policy_reload(&fifo));
 	ASSERT_TRUE(policy_reload(&wfq));
+}
+
+#define NR_LATE		20
+#define LATE_ROUNDS	10
+
+/* Attaches itself in each round; what is too late is refused. */
+static void __noreturn attaches_itself(const int *round, int id)
+{
+	int seen = 0, now;
+
+	for (;;) {
+		now = __atomic_load_n(round, __ATOMIC_ACQUIRE);
+		if (now != seen)
+			enoki_attach(0, id);
+		seen = now;
+		nap(1000);
+	}
+}
+
+/* Who is on the way to a policy when it is ejected does not stay with it. */
+TEST_EACH(latecomers)
+{
+	int *round = mmap(NULL, sizeof(*round), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t late[NR_LATE];
+	int i, k;
+
+	prng_seed();
+	ASSERT_NE(MAP_FAILED, round);
+	for (k = 0; k < NR_LATE; k++) {
+		late[k] = test_fork();
+		ASSERT_LE(0, late[k]);
+		if (!late[k])
+			attaches_itself(round, self->p->id);
+	}
+	for (i = 1; i <= LATE_ROUNDS; i++) {
+		__atomic_store_n(round, i, __ATOMIC_RELEASE);
+		nap(prng_below(4000));
+		ASSERT_TRUE(eject(self->p));
+		for (k = 0; k < NR_LATE; k++)
+			ASSERT_TRUE(AWAIT(sched_getscheduler(late[k]) == SCHED_OTHER));
+		ASSERT_TRUE(policy_reload(self->p));
+	}
+	for (k = 0; k < NR_LATE; k++) {
+		kill(late[k], SIGKILL);
+		ASSERT_EQ(late[k], waitpid(late[k], NULL, 0));
+	}
 }
 
 static const struct setting {
