@@ -235,7 +235,7 @@ TEST_ENOKI(bad_settings)
 /* Each costs the debug kernel a lot. */
 #define MANY	(steady_clock() ? 1000 : 200)
 
-/* Starts so many tasks, half of which are always ready; they end with it. */
+/* Starts so many tasks, half of which are always ready, in a process group of its own. */
 static pid_t herd(int id)
 {
 	pid_t pid = test_fork();
@@ -244,7 +244,7 @@ static pid_t herd(int id)
 	if (pid)
 		return pid;
 	/* Or else it would have to wait for its own children's turns. */
-	if (set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 10))
+	if (set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, 10) || setpgid(0, 0))
 		_exit(1);
 	for (i = 0; i < MANY; i++) {
 		pid = fork();
@@ -303,8 +303,10 @@ TEST_EACH(many)
 		EXPECT_GT(1000, (called - decided) * 1e6);
 		EXPECT_GT(1000000, moved);
 	}
-	kill(pid, SIGKILL);
+	/* Some may not have had a turn yet since they were forked. */
+	ASSERT_EQ(0, kill(-pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	ASSERT_TRUE(AWAIT_FOR(200, kill(-pid, 0) && errno == ESRCH));
 	ASSERT_TRUE(policy_reload(self->p));
 }
 
