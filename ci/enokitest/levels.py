@@ -25,6 +25,8 @@ TIMED = "fairness"
 HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
+# The policies of the tests that run under each, beside the two that the quick level has.
+FURTHER_POLICIES = ("shinjuku",)
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
     "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
@@ -234,6 +236,16 @@ def on_cpus(names: list[str], cpus: int, flavour: str = "debug") -> Group:
     return f"selftests, {flavour} kernel, {words(cpus)}", lambda: selftests(flavour, cpus, in_machine(names, cpus))
 
 
+def under(policy: str) -> Group:
+    """The selftests that are for every policy, under that one."""
+    names = [name for name in prepare.programs() if name not in SHAPED and prepare.for_each_policy(name)]
+    env = {"VARIANTS": f"-v {policy}"}
+    return (
+        f"selftests under {policy}, debug kernel, 2 CPUs",
+        lambda: selftests("debug", 2, in_machine(names, 2), policy, env=env),
+    )
+
+
 def by_instructions(program: str, cpus: int) -> Group:
     """A program on a machine of that many CPUs."""
     return f"{program} by instructions, {words(cpus)}", lambda: steady(program, cpus)
@@ -266,6 +278,7 @@ def run(suite: Suite, full: bool) -> None:
         ("pipe by instructions", bench.gate),
         by_instructions("fairness", 2),
         by_instructions("timing", 2),
+        by_instructions("shinjuku", 2),
         ("KUnit, debug kernel", lambda: kunit("debug")),
     ]
     if full:
@@ -275,6 +288,8 @@ def run(suite: Suite, full: bool) -> None:
         suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
     if full:
+        for policy in FURTHER_POLICIES:
+            suite.group(*under(policy))
         for flavour, counts, without in (
             ("rt", QUICK_CPUS, ()),
             ("kasan", (2,), ()),

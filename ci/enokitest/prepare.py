@@ -64,6 +64,11 @@ def programs() -> list[str]:
     raise Failure(f"{TESTS}/Makefile has no TEST_GEN_PROGS")
 
 
+def for_each_policy(program: str) -> bool:
+    """Whether the test program has tests that run once under each policy."""
+    return "\n#define ENOKI_EACH_POLICY\n" in (CHECKOUT / TESTS / f"{program}.c").read_text()
+
+
 def scx_simple(kernel: Path) -> Path:
     """Builds tools/sched_ext's scx_simple from the composed tree, once for each state of its source."""
     tree = compose.compose()

@@ -49,6 +49,10 @@ FIXTURE_VARIANT_ADD(each_policy, wfq) {
 	.p = &wfq,
 };
 
+FIXTURE_VARIANT_ADD(each_policy, shinjuku) {
+	.p = &shinjuku,
+};
+
 FIXTURE_SETUP(each_policy)
 {
 	const char *problem = enoki_begin();

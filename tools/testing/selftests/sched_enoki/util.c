@@ -25,13 +25,14 @@
 
 const struct policy fifo = { .name = "fifo", .module = "enoki_fifo", .id = 1 };
 const struct policy wfq = { .name = "wfq", .module = "enoki_wfq", .id = 2 };
+const struct policy shinjuku = { .name = "shinjuku", .module = "enoki_shinjuku", .id = 3 };
 
 const struct policy *other_policy(const struct policy *p)
 {
 	return p == &fifo ? &wfq : &fifo;
 }
 
-static const struct policy *const policies[] = { &fifo, &wfq };
+static const struct policy *const policies[] = { &fifo, &wfq, &shinjuku };
 
 /*
  * Refusals that no correct policy earns. The others are part of life: a steal

@@ -47,6 +47,7 @@ struct policy {
 
 extern const struct policy fifo;
 extern const struct policy wfq;
+extern const struct policy shinjuku;
 const struct policy *other_policy(const struct policy *p);
 
 /* The kernel's struct sched_attr; the C library's comes and goes by version. */
