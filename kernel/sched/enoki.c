@@ -339,6 +339,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 	if (is_new) {
 		enoki_call_task_new(es, rq, token);
 	} else if (flags & ENQUEUE_WAKEUP) {
+		enoki_look_at_hints(es);
 		enoki_call_task_wakeup(es, rq, token,
 				       flags & ENQUEUE_MIGRATED ? ENOKI_WAKE_MIGRATED : 0);
 	} else if (migrated) {
@@ -1009,6 +1010,7 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 
 	update_curr_enoki(rq);
 	update_other_load_avgs(rq);
+	enoki_look_at_hints(es);
 
 	/*
 	 * Its policy has the token: it is about to be asked, or core scheduling

@@ -26,23 +26,34 @@
 use crate::{
     cpu::CpuId,
     ctx::Ctx,
+    hint::{About, Hint, Hinted, QueueId, QueueKind},
     sched::{Refusal, Scheduler, WakeFlags},
-    sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawOps, RawTask},
+    sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawTask},
     time::Ns,
     token::{Leave, Lent, Migration, Schedulable, Task, TaskId, TaskInfo, TaskKey, TaskName},
 };
-use core::{marker::PhantomData, mem::size_of, ptr};
+use core::{
+    marker::PhantomData,
+    mem::{align_of, size_of},
+    ptr,
+};
 
 /// The length of the fields for names in `struct enoki_ops`.
 const NAME_LEN: usize = 32;
 
 /// A NUL-terminated copy of `text`.
 const fn name(text: &str) -> [u8; NAME_LEN] {
-    let text = text.as_bytes();
     assert!(
-        !text.is_empty() && text.len() < NAME_LEN,
+        !text.is_empty(),
         "a policy's NAME and VERSION have 1 to 31 bytes"
     );
+    padded(text)
+}
+
+/// Likewise, of a text that may be empty.
+const fn padded(text: &str) -> [u8; NAME_LEN] {
+    let text = text.as_bytes();
+    assert!(text.len() < NAME_LEN, "a name has at most 31 bytes");
     let mut field = [0; NAME_LEN];
     let mut i = 0;
     while i < text.len() {
@@ -50,6 +61,28 @@ const fn name(text: &str) -> [u8; NAME_LEN] {
         i += 1;
     }
     field
+}
+
+/// What a type of hints or messages looks like.
+const fn layout<H: Hint>() -> RawLayout {
+    assert!(
+        size_of::<H>() % 8 == 0 && align_of::<H>() <= 8,
+        "the size of a hint is a multiple of 8 bytes"
+    );
+    assert!(
+        size_of::<H>() <= sys::MAX_HINT_SIZE as usize,
+        "a hint has at most 240 bytes"
+    );
+    assert!(
+        H::NAME.is_empty() == (size_of::<H>() == 0),
+        "a hint has a name and at least one field"
+    );
+    RawLayout {
+        name: padded(H::NAME),
+        size: size_of::<H>() as u32,
+        version: H::VERSION,
+        hash: H::HASH,
+    }
 }
 
 /// Whether `text` can be the name of a directory that stands in lines of text.
@@ -204,6 +237,8 @@ impl<S: Scheduler> Adapter<S> {
             nr_timers: S::TIMERS,
             timeout_ms: S::TIMEOUT_MS,
             flags: if S::WEIGHTED { sys::OPS_WEIGHTED } else { 0 },
+            hint: sys::NO_LAYOUT,
+            message: sys::NO_LAYOUT,
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
@@ -233,6 +268,10 @@ impl<S: Scheduler> Adapter<S> {
             cpu_online: Some(Self::cpu_online),
             cpu_offline: Some(Self::cpu_offline),
             timer_fired: Some(Self::timer_fired),
+            register_queue: None,
+            unregister_queue: None,
+            enter_queue: None,
+            parse_hint: None,
         }
     };
 
@@ -433,5 +472,98 @@ impl<S: Scheduler> Adapter<S> {
         sched
             .migrate_task_rq(&mut ctx, Migration::new(name, Leave::from_raw(why)))
             .into_raw()
+    }
+}
+
+impl<S: Hinted> Adapter<S> {
+    /// The table with what [`Hinted`] adds.
+    pub(crate) const fn with_hints(ops: RawOps) -> RawOps {
+        RawOps {
+            hint: layout::<S::UserHint>(),
+            message: layout::<S::RevHint>(),
+            register_queue: Some(Self::register_queue),
+            unregister_queue: Some(Self::unregister_queue),
+            enter_queue: Some(Self::enter_queue),
+            parse_hint: Some(Self::parse_hint),
+            ..ops
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn register_queue(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        queue: u64,
+        kind: u32,
+    ) -> c_int {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        let kind = if kind == sys::QUEUE_HINTS {
+            QueueKind::Hints
+        } else {
+            QueueKind::Messages
+        };
+        match sched.register_queue(&mut ctx, QueueId::from_raw(queue), kind) {
+            Ok(()) => 0,
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn unregister_queue(sched: *mut c_void, cx: *const RawCtx, queue: u64) {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        sched.unregister_queue(&mut ctx, QueueId::from_raw(queue));
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn enter_queue(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        queue: u64,
+        waiting: u32,
+    ) -> u32 {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        sched.enter_queue(&mut ctx, QueueId::from_raw(queue), waiting)
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn parse_hint(
+        sched: *mut c_void,
+        cx: *const RawCtx,
+        queue: u64,
+        task: *mut RawTask,
+        info: *const RawInfo,
+        hint: *const c_void,
+    ) -> c_int {
+        // SAFETY: By 1 and 2.
+        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
+        // SAFETY: By 6 it points to so many bytes as the type has, aligned to 8 bytes, which is
+        // enough for it by `layout()`. Whatever they are, they are a value of it.
+        let hint = unsafe { &*hint.cast::<S::UserHint>() };
+        let about = if task.is_null() {
+            About::Nobody
+        } else if info.is_null() {
+            // SAFETY: By 3 and 4.
+            About::Lent(unsafe { Lent::borrow(task) })
+        } else {
+            // SAFETY: By 6.
+            let info = unsafe { TaskInfo::from_raw(info) };
+            // SAFETY: By 3 and 5.
+            About::Queued(unsafe { TaskName::from_raw(task, Some(info)) })
+        };
+        match sched.parse_hint(&mut ctx, QueueId::from_raw(queue), hint, about) {
+            Ok(()) => 0,
+            Err(err) => err.to_errno(),
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     cpu::{CpuId, Cpus, Topology},
+    hint::{self, Hint, QueueId, SendError},
     sys::{self, RawCtx},
     time::Ns,
     token::{Brand, NotSend, Runnable, Schedulable, Task},
@@ -172,6 +173,18 @@ impl<'c> Ctx<'c> {
     pub fn cancel_timer(&self, timer: u32) {
         // SAFETY: By the requirements of `from_raw()`, `es` is a live registration.
         unsafe { sys::timer_cancel(self.raw.es, timer) }
+    }
+
+    /// Sends a message to a client, which is woken up if it waits for one.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if the client has not read enough of those before. [`SendError::Gone`]
+    /// if it takes no messages (any more).
+    #[inline]
+    pub fn send<M: Hint>(&self, queue: QueueId<M>, message: &M) -> Result<(), SendError> {
+        // SAFETY: By the requirements of `from_raw()`, `es` is a live registration.
+        unsafe { hint::send(self.raw.es, queue, message) }
     }
 
     /// Logs a line, later. Use [`log!`](crate::log).

@@ -26,6 +26,7 @@ mod adapter;
 pub mod cpu;
 pub mod ctx;
 pub mod fifo;
+pub mod hint;
 #[cfg(CONFIG_SCHED_ENOKI_KUNIT_TEST)]
 mod kunit;
 pub mod prelude;
@@ -37,8 +38,12 @@ pub mod token;
 pub mod tree;
 
 #[doc(hidden)]
+pub use hint::Ops as __Ops;
+#[doc(hidden)]
 pub use kernel as __kernel;
 pub use sys::Registration;
+#[doc(hidden)]
+pub use zerocopy_derive as __zerocopy_derive;
 
 /// Prefix to appear before log messages printed from within this crate.
 const __LOG_PREFIX: &[u8] = b"enoki\0";

@@ -6,6 +6,8 @@ pub use crate::{
     cpu::{CpuId, CpuMap, Cpus, Machine, Topology},
     ctx::{Cpu, Ctx},
     fifo::FifoQueue,
+    hint,
+    hint::{About, Hint, Hinted, NoHint, QueueId, QueueKind, SendError},
     log, module_enoki_scheduler, new_lock,
     sched::{Refusal, Scheduler, WakeFlags},
     sys::{code::*, Error, Guard, Lock, Result},

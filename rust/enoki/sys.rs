@@ -5,8 +5,8 @@
 //! The user-space crate has a module of the same name and contents, made of `std`.
 
 use crate::{
-    adapter::Adapter,
     cpu::{CpuId, Machine, Topology},
+    hint::Ops,
     sched::Scheduler,
     token,
 };
@@ -39,13 +39,17 @@ pub(crate) use kernel::ffi::{c_int, c_void};
 pub(crate) use bindings::{
     enoki_ctx as RawCtx,
     enoki_key as RawKey,
+    enoki_layout as RawLayout,
     enoki_ops as RawOps,
+    enoki_sched as RawSched,
     enoki_task as RawTask,
     enoki_task_info as RawInfo, //
 };
 
 pub(crate) const ABI_VERSION: u32 = bindings::ENOKI_ABI_VERSION;
 pub(crate) const MAX_ID: u32 = bindings::ENOKI_MAX_ID;
+pub(crate) const MAX_HINT_SIZE: u32 = bindings::ENOKI_MAX_HINT_SIZE;
+pub(crate) const QUEUE_HINTS: u32 = bindings::enoki_queue_kind_ENOKI_QUEUE_HINTS;
 pub(crate) const MAX_TIMERS: u32 = bindings::ENOKI_MAX_TIMERS;
 pub(crate) const OPS_WEIGHTED: u32 = bindings::enoki_ops_flags_ENOKI_OPS_WEIGHTED;
 pub(crate) const MIN_TIMEOUT_MS: u32 = bindings::ENOKI_MIN_TIMEOUT_MS;
@@ -66,6 +70,14 @@ pub(crate) const LEAVE_BOOST: u32 = bindings::enoki_leave_ENOKI_LEAVE_BOOST;
 pub(crate) const LEAVE_DETACH: u32 = bindings::enoki_leave_ENOKI_LEAVE_DETACH;
 pub(crate) const LEAVE_OVERRIDE: u32 = bindings::enoki_leave_ENOKI_LEAVE_OVERRIDE;
 pub(crate) const LEAVE_RESCUE: u32 = bindings::enoki_leave_ENOKI_LEAVE_RESCUE;
+
+/// Of hints that a policy does not take.
+pub(crate) const NO_LAYOUT: RawLayout = RawLayout {
+    name: [0; 32],
+    size: 0,
+    version: 0,
+    hash: 0,
+};
 
 /// Memory for one value.
 pub(crate) type Box<T> = KBox<T>;
@@ -315,6 +327,19 @@ pub(crate) unsafe fn log(es: *mut bindings::enoki_sched, line: &[u8]) {
     unsafe { bindings::enoki_log(es, line.as_ptr(), line.len() as u32) }
 }
 
+/// Sends a message to a client.
+///
+/// # Safety
+///
+/// `es` must be a live registration.
+#[inline]
+pub(crate) unsafe fn queue_send(es: *mut RawSched, queue: u64, message: &[u8]) -> Result<()> {
+    // SAFETY: By the requirements of this function; the class looks at the length.
+    kernel::error::to_result(unsafe {
+        bindings::enoki_queue_send(es, queue, message.as_ptr().cast(), message.len() as u32)
+    })
+}
+
 /// A policy that is registered, until this is dropped.
 ///
 /// # Invariants
@@ -338,8 +363,13 @@ unsafe impl<S: Scheduler> Sync for Registration<S> {}
 impl<S: Scheduler> Registration<S> {
     /// Makes the policy and registers it, as number `id` and with `timeout_ms` where these are not
     /// 0. May sleep.
-    pub fn new(module: &'static ThisModule, id: u32, timeout_ms: u32) -> Result<Registration<S>> {
-        let mut ops = boxed(Adapter::<S>::OPS)?;
+    pub fn new(
+        ops: Ops<S>,
+        module: &'static ThisModule,
+        id: u32,
+        timeout_ms: u32,
+    ) -> Result<Registration<S>> {
+        let mut ops = boxed(ops.into_raw())?;
         ops.owner = module.as_ptr();
         if id != 0 {
             ops.id = id;
@@ -379,6 +409,8 @@ impl<S: Scheduler> Drop for Registration<S> {
 /// `timeout_ms`, how long a task may wait for it, and those that the policy adds. The policy reads
 /// one as `module_parameters::slice_us.value()`.
 ///
+/// `with: [hints]` says that the policy is [`Hinted`](crate::hint::Hinted), too.
+///
 /// # Examples
 ///
 /// ```ignore
@@ -404,6 +436,7 @@ macro_rules! module_enoki_scheduler {
         authors: $authors:tt,
         description: $description:literal,
         license: $license:literal
+        $(, with: [$($with:ident),* $(,)?])?
         $(, params: { $($params:tt)* })? $(,)?
     ) => {
         struct EnokiModule {
@@ -416,6 +449,7 @@ macro_rules! module_enoki_scheduler {
             ) -> $crate::prelude::Result<Self> {
                 Ok(EnokiModule {
                     _registration: $crate::Registration::new(
+                        const { $crate::__Ops::<$type>::new()$($(.$with())*)? },
                         module,
                         module_parameters::id.value(),
                         module_parameters::timeout_ms.value(),

@@ -16,6 +16,8 @@ pub mod cpu;
 pub mod ctx;
 #[path = "../../rust/enoki/fifo.rs"]
 pub mod fifo;
+#[path = "../../rust/enoki/hint.rs"]
+pub mod hint;
 #[path = "../../rust/enoki/prelude.rs"]
 pub mod prelude;
 #[path = "../../rust/enoki/queue.rs"]
@@ -32,7 +34,11 @@ pub mod token;
 pub mod tree;
 
 #[doc(hidden)]
+pub use hint::Ops as __Ops;
+#[doc(hidden)]
 pub use sys::Param as __Param;
+#[doc(hidden)]
+pub use zerocopy_derive as __zerocopy_derive;
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,16 @@
 //! random that can happen to a scheduler; every answer is checked.
 
 use crate::{
-    adapter::Adapter,
     cpu::Machine,
+    hint::Ops,
     sched::Scheduler,
     sys::{self, c_void, code, RawCtx, RawInfo, RawKey, RawOps, RawTask},
 };
-use std::{cell::RefCell, collections::BTreeSet, ptr};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    ptr,
+};
 
 /// The machine has so many CPUs.
 pub const NR_CPUS: u32 = 8;
@@ -52,6 +56,7 @@ pub(crate) struct World {
     tasks: Vec<TaskState>,
     timers: Vec<Option<u64>>,
     lines: Vec<String>,
+    clients: BTreeMap<u64, Vec<u8>>,
     drops: u64,
     max_wait: u64,
 }
@@ -106,6 +111,13 @@ impl World {
 
     pub(crate) fn log(&mut self, line: &str) {
         self.lines.push(line.to_owned());
+    }
+
+    /// A message to a client, which sees the latest one only.
+    pub(crate) fn send(&mut self, queue: u64, message: &[u8]) -> sys::Result<()> {
+        let client = self.clients.get_mut(&queue).ok_or(code::ENOENT)?;
+        *client = message.to_vec();
+        Ok(())
     }
 
     fn has_queued(&self, cpu: u32) -> bool {
@@ -184,11 +196,20 @@ impl<S: Scheduler> Sim<S> {
     ///
     /// What the policy's `new()` fails with.
     pub fn new(seed: u64) -> sys::Result<Self> {
+        Self::with_ops(Ops::new(), seed)
+    }
+
+    /// Likewise, a policy that is more than a [`Scheduler`].
+    ///
+    /// # Errors
+    ///
+    /// What the policy's `new()` fails with.
+    pub fn with_ops(ops: Ops<S>, seed: u64) -> sys::Result<Self> {
         with(|world| *world = World::default());
         with(|world| world.timers = vec![None; S::TIMERS as usize]);
         Ok(Sim {
             sched: Box::into_raw(Box::new(S::new(&Machine::new())?)),
-            ops: Adapter::<S>::OPS,
+            ops: ops.into_raw(),
             rng: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             picks: 0,
             steals: 0,
@@ -656,11 +677,67 @@ impl<S: Scheduler> Sim<S> {
                 victim.into_iter().for_each(|slot| self.leave(slot, dead));
             }
             94 if cpu != 0 => self.hotplug(cpu),
+            96 if self.ops.parse_hint.is_some() => self.client(cpu),
+            97..=98 if self.ops.parse_hint.is_some() => self.hint(cpu, victim),
             95 => victim.into_iter().for_each(|slot| self.rescue(slot)),
             _ => self.fire(cpu),
         }
         for cpu in with(|world| std::mem::take(&mut world.resched)) {
             self.pick(cpu);
+        }
+    }
+
+    /// A client comes or goes.
+    fn client(&mut self, cpu: u32) {
+        let queue = self.random(4) + 1;
+        let cx = self.cx(cpu);
+        if with(|world| world.clients.remove(&queue)).is_some() {
+            call!(self, unregister_queue, &cx, queue);
+            return;
+        }
+        if call!(self, register_queue, &cx, queue, sys::QUEUE_HINTS) == 0 {
+            with(|world| world.clients.insert(queue, Vec::new()));
+            // It may well do without messages.
+            call!(self, register_queue, &cx, queue, sys::QUEUE_MESSAGES);
+        }
+    }
+
+    /// A client says something, about a task or about none; it may be anything.
+    fn hint(&mut self, cpu: u32, victim: Option<usize>) {
+        let Some(queue) = with(|world| world.clients.keys().next().copied()) else {
+            return;
+        };
+        let mut words = [0u64; sys::MAX_HINT_SIZE as usize / 8];
+        words.fill_with(|| self.random(8));
+        let hint = words.as_ptr().cast::<c_void>();
+        let none: *const RawInfo = ptr::null();
+
+        let cx = self.cx(cpu);
+        let wanted = call!(self, enter_queue, &cx, queue, 3);
+        assert!(wanted <= u32::MAX / 2, "the policy wants {wanted} hints");
+        let Some(slot) = victim.filter(|_| self.random(4) != 0) else {
+            call!(self, parse_hint, &cx, queue, ptr::null_mut(), none, hint);
+            return;
+        };
+        let (state, task, info) = with(|world| {
+            let task = &world.tasks[slot];
+            (task.state, task.raw, task.info)
+        });
+        match state {
+            State::Queued(cpu) => {
+                let cx = self.cx(cpu);
+                call!(self, parse_hint, &cx, queue, task, &raw const info, hint);
+            }
+            State::Running(cpu) => {
+                let task = with(|world| world.fill(slot, cpu, false));
+                let cx = self.cx(cpu);
+                call!(self, parse_hint, &cx, queue, task, none, hint);
+            }
+            State::Blocked => {
+                let task = with(|world| world.fill(slot, 0, false));
+                call!(self, parse_hint, &self.cx(0), queue, task, none, hint);
+            }
+            State::Dropped(_) | State::Dead => {}
         }
     }
 
@@ -753,12 +830,12 @@ impl<S: Scheduler> Drop for Sim<S> {
 }
 
 /// What `module_enoki_scheduler!` makes a program of.
-pub fn main<S: Scheduler>() {
+pub fn main<S: Scheduler>(ops: Ops<S>) {
     let mut args = std::env::args()
         .skip(1)
         .map(|arg| arg.parse().expect("a number"));
     let (seed, events) = (args.next().unwrap_or(1), args.next().unwrap_or(100_000));
-    let mut sim = Sim::<S>::new(seed).expect("the policy does not load");
+    let mut sim = Sim::with_ops(ops, seed).expect("the policy does not load");
     for _ in 0..events {
         sim.step();
     }

@@ -83,6 +83,15 @@ mod raw {
         pub(crate) es: *mut RawSched,
     }
 
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    pub(crate) struct RawLayout {
+        pub(crate) name: [u8; 32],
+        pub(crate) size: u32,
+        pub(crate) version: u32,
+        pub(crate) hash: u64,
+    }
+
     type Sched = *mut c_void;
     type Ctx = *const RawCtx;
     type Task = *mut RawTask;
@@ -99,6 +108,8 @@ mod raw {
         pub(crate) nr_timers: u32,
         pub(crate) timeout_ms: u32,
         pub(crate) flags: u32,
+        pub(crate) hint: RawLayout,
+        pub(crate) message: RawLayout,
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
@@ -129,17 +140,33 @@ mod raw {
         pub(crate) cpu_online: Option<OfCpu>,
         pub(crate) cpu_offline: Option<OfCpu>,
         pub(crate) timer_fired: Option<unsafe extern "C" fn(Sched, Ctx, u32)>,
+        pub(crate) register_queue: Option<unsafe extern "C" fn(Sched, Ctx, u64, u32) -> c_int>,
+        pub(crate) unregister_queue: Option<unsafe extern "C" fn(Sched, Ctx, u64)>,
+        pub(crate) enter_queue: Option<unsafe extern "C" fn(Sched, Ctx, u64, u32) -> u32>,
+        pub(crate) parse_hint: Option<
+            unsafe extern "C" fn(Sched, Ctx, u64, Task, *const RawInfo, *const c_void) -> c_int,
+        >,
     }
 }
 
-pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawOps, RawSched, RawTask};
+pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 3;
+pub(crate) const ABI_VERSION: u32 = 4;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
+pub(crate) const MAX_HINT_SIZE: u32 = 240;
+pub(crate) const QUEUE_HINTS: u32 = 0;
+pub(crate) const QUEUE_MESSAGES: u32 = 1;
 pub(crate) const OPS_WEIGHTED: u32 = 1 << 0;
 pub(crate) const MIN_TIMEOUT_MS: u32 = 100;
 pub(crate) const MAX_TIMEOUT_MS: u32 = 60_000;
+/// Of hints that a policy does not take.
+pub(crate) const NO_LAYOUT: RawLayout = RawLayout {
+    name: [0; 32],
+    size: 0,
+    version: 0,
+    hash: 0,
+};
 pub(crate) const TASK_KTHREAD: u32 = 1 << 0;
 pub(crate) const TASK_PINNED: u32 = 1 << 1;
 pub(crate) const WAKE_FORK: u32 = 1 << 0;
@@ -371,6 +398,13 @@ pub(crate) unsafe fn log(_es: *mut RawSched, line: &[u8]) {
     sim::with(|world| world.log(&String::from_utf8_lossy(line)))
 }
 
+/// # Safety
+///
+/// None here; the kernel's has some.
+pub(crate) unsafe fn queue_send(_es: *mut RawSched, queue: u64, message: &[u8]) -> Result<()> {
+    sim::with(|world| world.send(queue, message))
+}
+
 /// A parameter of a module; here it has its default value.
 pub struct Param<T>(T);
 
@@ -398,6 +432,7 @@ macro_rules! module_enoki_scheduler {
         authors: $authors:tt,
         description: $description:literal,
         license: $license:literal
+        $(, with: [$($with:ident),* $(,)?])?
         $(, params: {
             $($param:ident: $ptype:ident {
                 default: $default:expr,
@@ -439,7 +474,7 @@ macro_rules! module_enoki_scheduler {
 
         #[allow(dead_code)]
         fn main() {
-            $crate::sim::main::<$type>();
+            $crate::sim::main(const { $crate::__Ops::<$type>::new()$($(.$with())*)? });
         }
     };
 }

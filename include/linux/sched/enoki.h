@@ -26,6 +26,7 @@
 #define _LINUX_SCHED_ENOKI_H
 
 #include <linux/types.h>
+#include <uapi/linux/enoki.h>
 
 struct cpumask;
 struct enoki_receipt;
@@ -34,7 +35,7 @@ struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	3
+#define ENOKI_ABI_VERSION	4
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -182,7 +183,7 @@ enum enoki_ops_flags {
  * @sched in every call is what enoki_register() was given and owns from then
  * on. "Lent" tasks are only borrowed for the length of the call. "rq" says that the run queue of
  * cx->cpu is locked; then nothing may sleep, allocate, free, print or wake.
- * All members are mandatory; libEnoki fills in the defaults.
+ * All members but those for queues are mandatory; libEnoki fills in the defaults.
  */
 struct enoki_ops {
 	/** @abi_version: ENOKI_ABI_VERSION */
@@ -202,6 +203,10 @@ struct enoki_ops {
 	u32 timeout_ms;
 	/** @flags: &enum enoki_ops_flags */
 	u32 flags;
+	/** @hint: what the hints are like that it takes; without a name it takes none */
+	struct enoki_layout hint;
+	/** @message: what the messages are like that it sends; likewise */
+	struct enoki_layout message;
 	/** @name: what the policy is registered as, NUL terminated, not the module's name */
 	char name[ENOKI_NAME_LEN];
 	/** @version: of the policy, NUL terminated, free form */
@@ -336,6 +341,28 @@ struct enoki_ops {
 	void (*cpu_offline)(void *sched, const struct enoki_ctx *cx, s32 cpu);
 	/** @timer_fired: the timer armed as number @timer has run out */
 	void (*timer_fired)(void *sched, const struct enoki_ctx *cx, u32 timer);
+
+	/* Queues: only of a policy that has a @hint or a @message; no rq lock but as said. */
+
+	/**
+	 * @register_queue: a client has set up a queue, of a &enum enoki_queue_kind. A
+	 * client's queues have one number.
+	 * Return: 0, or a negative errno, which refuses it.
+	 */
+	int (*register_queue)(void *sched, const struct enoki_ctx *cx, u64 queue, u32 kind);
+	/** @unregister_queue: the client has gone, and with it its queues */
+	void (*unregister_queue)(void *sched, const struct enoki_ctx *cx, u64 queue);
+	/** @enter_queue: @nr hints are there. Return: how many the policy takes now */
+	u32 (*enter_queue)(void *sched, const struct enoki_ctx *cx, u64 queue, u32 nr);
+	/**
+	 * @parse_hint: a hint has come. If it is about a task, @task, rq. If @info is
+	 * NULL the task is lent. Else it is queued here, @task is only its name, and
+	 * @info is how it is now. @hint has the size of @hint and is the call's.
+	 * Return: 0, or a negative errno, which refuses it.
+	 */
+	int (*parse_hint)(void *sched, const struct enoki_ctx *cx, u64 queue,
+			  struct enoki_task *task, const struct enoki_task_info *info,
+			  const void *hint);
 };
 
 struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched);
@@ -349,6 +376,7 @@ bool enoki_cpu_active(s32 cpu);
 bool enoki_cpu_idle(s32 cpu);
 int enoki_timer_arm(struct enoki_sched *es, u32 timer, u64 delay_ns);
 void enoki_timer_cancel(struct enoki_sched *es, u32 timer);
+int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32 size);
 void enoki_log(struct enoki_sched *es, const char *msg, u32 len);
 u64 enoki_lock_wait(void);
 void enoki_lock_waited(struct enoki_sched *es, u64 since_ns);

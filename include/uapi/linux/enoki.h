@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * Records of what Enoki asked its policies, and what they answered.
+ * Enoki, the scheduling class whose policies are modules: what user space sees of
+ * it but for sched_setscheduler() and sysfs.
+ *
+ * Records of what Enoki asked its policies, and what they answered
+ * -----------------------------------------------------------------
  *
  * The flight recorder writes them: /sys/kernel/debug/sched_enoki/flight and
  * .../incident each hold a struct enoki_record_header and then nr_records times a
@@ -10,6 +14,7 @@
 #ifndef _UAPI_LINUX_ENOKI_H
 #define _UAPI_LINUX_ENOKI_H
 
+#include <linux/ioctl.h>
 #include <linux/types.h>
 
 /* "ENOKIREC", as bytes on a little-endian machine. */
@@ -59,6 +64,10 @@ struct enoki_record_header {
  * @ENOKI_RECORD_CPU_OFFLINE: no task; arg: the CPU
  * @ENOKI_RECORD_TIMER_FIRED: no task; arg: the timer
  * @ENOKI_RECORD_NR_QUEUED: no task; arg: how many it says it has, -1 if it does not count
+ * @ENOKI_RECORD_REGISTER_QUEUE: no task; arg: the queue's number
+ * @ENOKI_RECORD_UNREGISTER_QUEUE: no task; arg: the queue's number
+ * @ENOKI_RECORD_ENTER_QUEUE: no task; arg: how many of the hints that wait it takes
+ * @ENOKI_RECORD_PARSE_HINT: was hinted about (none: nobody was); arg: the queue's number
  */
 enum enoki_record_event {
 	ENOKI_RECORD_TASK_NEW,
@@ -84,6 +93,10 @@ enum enoki_record_event {
 	ENOKI_RECORD_CPU_OFFLINE,
 	ENOKI_RECORD_TIMER_FIRED,
 	ENOKI_RECORD_NR_QUEUED,
+	ENOKI_RECORD_REGISTER_QUEUE,
+	ENOKI_RECORD_UNREGISTER_QUEUE,
+	ENOKI_RECORD_ENTER_QUEUE,
+	ENOKI_RECORD_PARSE_HINT,
 };
 
 /**
@@ -107,5 +120,145 @@ struct enoki_record {
 	__u8	policy;
 	__u16	reserved;
 };
+
+/*
+ * Hints and messages
+ * ------------------
+ *
+ * Programs send hints to a policy, and get messages from it, through /dev/enoki. Each
+ * open file is a client of one policy. It may have a ring of hints, a ring of
+ * messages or both, which it maps; what is in them is as the policy says.
+ *
+ *	fd = open("/dev/enoki", O_RDWR | O_CLOEXEC);
+ *	ioctl(fd, ENOKI_IOC_POLICY, 4);
+ *	ioctl(fd, ENOKI_IOC_QUEUE, &queue);
+ *	ring = mmap(NULL, queue.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, queue.offset);
+ *
+ * A hint is written without a system call: the policy gets it when a task is attached
+ * to it, when one wakes another one up, at a tick, or at once by ENOKI_IOC_DOORBELL.
+ */
+
+#define ENOKI_LAYOUT_NAME_LEN	32
+/* Bytes of a hint or a message. */
+#define ENOKI_MAX_HINT_SIZE	240
+#define ENOKI_MAX_ENTRIES	65536
+
+/**
+ * struct enoki_layout - what a hint or a message looks like
+ * @name: of the type, NUL terminated; empty: there are none
+ * @size: in bytes, a multiple of 8, at most ENOKI_MAX_HINT_SIZE
+ * @version: of the type
+ * @hash: of the names and types of its fields, see Documentation/scheduler/enoki.rst
+ *
+ * Both sides must have the same.
+ */
+struct enoki_layout {
+	char	name[ENOKI_LAYOUT_NAME_LEN];
+	__u32	size;
+	__u32	version;
+	__u64	hash;
+};
+
+/**
+ * enum enoki_queue_kind - which way a queue goes
+ * @ENOKI_QUEUE_HINTS: from programs to the policy
+ * @ENOKI_QUEUE_MESSAGES: from the policy to programs
+ */
+enum enoki_queue_kind {
+	ENOKI_QUEUE_HINTS,
+	ENOKI_QUEUE_MESSAGES,
+};
+
+/**
+ * struct enoki_queue - a queue to be set up
+ * @layout: of what goes through it
+ * @kind: &enum enoki_queue_kind
+ * @nr_entries: how many entries the ring is to have, a power of 2; 0: no ring, for hints
+ *	that are sent by ENOKI_IOC_HINT only
+ * @entry_size: set to the bytes of an entry: a &struct enoki_entry and what it carries
+ * @reserved: 0
+ * @offset: set to what is to be passed to mmap()
+ * @size: set to it, too
+ */
+struct enoki_queue {
+	struct enoki_layout	layout;
+	__u32			kind;
+	__u32			nr_entries;
+	__u32			entry_size;
+	__u32			reserved;
+	__u64			offset;
+	__u64			size;
+};
+
+/**
+ * struct enoki_ring_header - what a ring begins with
+ * @tail: how many entries have been written, modulo 2^32; its writer's
+ * @head: how many have been read; its reader's
+ * @dropped: of hints, how many were refused: about a thread that is none of the
+ *	sender's or not attached, or wrong in the eyes of the policy. Of messages, how many
+ *	found the ring full. The kernel's.
+ * @torn: how often the kernel found @tail or @head where it cannot be. The kernel's.
+ *
+ * Entry number n is at ENOKI_RING_ENTRIES + n % nr_entries * entry_size. It is written
+ * first, and then @tail is, with release semantics; the same for reading and @head.
+ */
+struct enoki_ring_header {
+	__u32	tail;
+	__u32	__pad1[15];
+	__u32	head;
+	__u32	__pad2[15];
+	__u32	dropped;
+	__u32	torn;
+	__u32	__pad3[30];
+};
+
+#define ENOKI_RING_ENTRIES	256
+
+/**
+ * struct enoki_entry - what an entry of a ring begins with
+ * @tid: the thread that a hint is about, as its sender calls it; 0: none
+ * @reserved: 0
+ * @data: the hint or the message
+ */
+struct enoki_entry {
+	__s32	tid;
+	__u32	reserved;
+	__u64	data[];
+};
+
+/**
+ * struct enoki_hint - a hint that is sent by a system call
+ * @tid: as in &struct enoki_entry
+ * @size: bytes of it
+ * @data: where it is
+ */
+struct enoki_hint {
+	__s32	tid;
+	__u32	size;
+	__u64	data;
+};
+
+#define ENOKI_IOC		0xED
+
+/* Choose the policy of that number, once. ENODEV: there is none in office. */
+#define ENOKI_IOC_POLICY	_IO(ENOKI_IOC, 0)
+/*
+ * Set up a queue, of each kind one. EPROTO: the policy has another layout, see
+ * /sys/kernel/sched_enoki/last_error. EDQUOT: too many clients.
+ */
+#define ENOKI_IOC_QUEUE		_IOWR(ENOKI_IOC, 1, struct enoki_queue)
+/*
+ * Have the policy look at the ring of hints now. Returns how many it took; fewer than
+ * there are if they are many, or if its sender is over its quota.
+ */
+#define ENOKI_IOC_DOORBELL	_IO(ENOKI_IOC, 2)
+/*
+ * Give the policy a hint, after those of the ring. EPERM: it is about another's thread;
+ * ESRCH: about one that is not attached to the policy; EAGAIN: there are too many in the ring
+ * before it; EDQUOT: over the quota; else what the policy refuses it with.
+ */
+#define ENOKI_IOC_HINT		_IOW(ENOKI_IOC, 3, struct enoki_hint)
+/* Signal that eventfd whenever a message has come; -1: none. */
+#define ENOKI_IOC_EVENTFD	_IO(ENOKI_IOC, 4)
 
 #endif /* _UAPI_LINUX_ENOKI_H */

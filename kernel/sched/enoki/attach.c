@@ -212,8 +212,10 @@ void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_atta
 	 * enoki_dead() has passed.
 	 */
 	dead = READ_ONCE(p->__state) == TASK_DEAD && !task_on_cpu(rq, p);
-	if (ea->es && enoki_policy(p->policy) && !dead)
+	if (ea->es && enoki_policy(p->policy) && !dead) {
 		enoki_join(p, ea);
+		enoki_look_at_hints(ent->es);
+	}
 }
 
 /**

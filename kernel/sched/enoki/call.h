@@ -278,4 +278,45 @@ ENOKI_EVENT_CALL(cpu_online, s32)
 ENOKI_EVENT_CALL(cpu_offline, s32)
 ENOKI_EVENT_CALL(timer_fired, u32)
 
+ENOKI_EVENT_CALL(unregister_queue, u64)
+
+/* Queues: the policy has layouts for them. */
+
+static inline int enoki_call_register_queue(struct enoki_sched *es, u64 queue, u32 kind)
+{
+	struct enoki_ctx cx = enoki_local_ctx(es);
+
+	if (enoki_ejected(es))
+		return -ENODEV;
+
+	enoki_note(es, ENOKI_EV_register_queue, &cx, 0, queue);
+
+	return ENOKI_ASK(es, register_queue, &cx, queue, kind);
+}
+
+static inline u32 enoki_call_enter_queue(struct enoki_sched *es, u64 queue, u32 nr)
+{
+	struct enoki_ctx cx = enoki_local_ctx(es);
+	u32 wanted = ENOKI_ASK(es, enter_queue, &cx, queue, nr);
+
+	enoki_note(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
+
+	return wanted;
+}
+
+/* With @rq, which is locked, if the hint is about a task: @info is NULL if that is lent. */
+static inline int enoki_call_parse_hint(struct enoki_sched *es, struct rq *rq, u64 queue,
+					struct enoki_task *task,
+					const struct enoki_task_info *info, const void *hint)
+{
+	struct enoki_ctx cx = rq ? enoki_rq_ctx(es, rq) : enoki_local_ctx(es);
+
+	if (enoki_ejected(es))
+		return -ENODEV;
+
+	enoki_note(es, ENOKI_EV_parse_hint, &cx, task ? task->info.id : 0, queue);
+
+	return ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
+}
+
 #endif /* _KERNEL_SCHED_ENOKI_CALL_H */

@@ -179,6 +179,7 @@ static void enoki_eject_fn(struct kthread_work *work)
 		enoki_report(es, why, &es->exit);
 	es->reported = true;
 
+	enoki_clients_part(es);
 	/*
 	 * Tasks may still come: those that were passed over, and those that were
 	 * on their way when it was ejected. All of them are users already, or see

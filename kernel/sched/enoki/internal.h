@@ -75,6 +75,10 @@ enum enoki_event {
 	ENOKI_EV_cpu_offline,
 	ENOKI_EV_timer_fired,
 	ENOKI_EV_nr_queued,
+	ENOKI_EV_register_queue,
+	ENOKI_EV_unregister_queue,
+	ENOKI_EV_enter_queue,
+	ENOKI_EV_parse_hint,
 	/* Not calls; those are enum enoki_record_event, in its order. */
 	ENOKI_EV_pick_none,
 	ENOKI_EV_steal,
@@ -220,6 +224,11 @@ struct enoki_offence {
 	char	comm[TASK_COMM_LEN];
 };
 
+/* How many clients a policy has at most; a power of 2. */
+#define ENOKI_MAX_CLIENTS	64
+
+struct enoki_client;
+
 /**
  * struct enoki_sched - a registered policy
  * @ops: its calls
@@ -263,6 +272,12 @@ struct enoki_offence {
  * @max_hold_ms: how long a CPU may have to wait for a lock of it
  * @max_rejects: how many answers a second may be refused before it is ejected
  * @rejected: answers refused until the watchdog looked the last time
+ * @clients: its clients by the lowest bits of their numbers; written under @lock, read
+ *	under RCU
+ * @ringing: which of them have a ring of hints; written under @lock
+ * @hints_from: which of them @hints_kick begins with
+ * @hint_quota: how many hints a second a client may send that is not trusted
+ * @hints_kick: hard irq_work that looks at the rings
  * @reported: what it was ejected for is; @eject_work's
  * @dying: it is being removed: no timer is armed and no work begun any more
  * @kobj: its directory in sysfs
@@ -308,6 +323,11 @@ struct enoki_sched {
 	unsigned int		max_hold_ms;
 	unsigned int		max_rejects;
 	u64			rejected;
+	struct enoki_client __rcu *clients[ENOKI_MAX_CLIENTS];
+	DECLARE_BITMAP(ringing, ENOKI_MAX_CLIENTS);
+	unsigned int		hints_from;
+	unsigned int		hint_quota;
+	struct irq_work		hints_kick;
 	bool			reported;
 	bool			dying;
 	struct kobject		kobj;
@@ -478,6 +498,20 @@ static inline bool enoki_stays_throttled(struct rq *rq, struct task_struct *p) {
 static inline void enoki_forget_throttled(struct task_struct *p, bool sleeps) { }
 static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64 ran_ns) { }
 #endif
+
+/* queue.c */
+void enoki_queues_init(struct enoki_sched *es);
+void enoki_clients_part(struct enoki_sched *es);
+ssize_t enoki_clients_show(struct enoki_sched *es, char *buf);
+DECLARE_STATIC_KEY_FALSE(enoki_hinting);
+void __enoki_look_at_hints(struct enoki_sched *es);
+
+/* Something happened to a task of @es: does the policy have hints to look at? */
+static inline void enoki_look_at_hints(struct enoki_sched *es)
+{
+	if (static_branch_unlikely(&enoki_hinting))
+		__enoki_look_at_hints(es);
+}
 
 /* services.c */
 void enoki_log_kick(struct irq_work *irq_work);

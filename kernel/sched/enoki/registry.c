@@ -360,6 +360,19 @@ static bool enoki_name_usable(const char *name)
 	return *name && !enoki_sysfs_has(name);
 }
 
+/* It is compared as bytes, so what follows its name must be zero. */
+static bool enoki_layout_usable(const struct enoki_layout *layout)
+{
+	size_t len = strnlen(layout->name, sizeof(layout->name));
+
+	if (len == sizeof(layout->name) ||
+	    memchr_inv(layout->name + len, 0, sizeof(layout->name) - len))
+		return false;
+
+	return len ? layout->size && layout->size <= ENOKI_MAX_HINT_SIZE &&
+		     IS_ALIGNED(layout->size, sizeof(u64)) : !layout->size;
+}
+
 static int enoki_check_ops(const struct enoki_ops *ops)
 {
 	if (ops->abi_version != ENOKI_ABI_VERSION || ops->size != sizeof(*ops) ||
@@ -395,6 +408,11 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 	}
 	if (ops->flags & ~ENOKI_OPS_WEIGHTED) {
 		enoki_set_error("policy %s: flags %#x are not known", ops->name, ops->flags);
+		return -EINVAL;
+	}
+	if (!enoki_layout_usable(&ops->hint) || !enoki_layout_usable(&ops->message)) {
+		enoki_set_error("policy %s: a hint or a message has a name and 8 to %u bytes, a multiple of 8",
+				ops->name, ENOKI_MAX_HINT_SIZE);
 		return -EINVAL;
 	}
 	if (ops->nr_timers > ENOKI_MAX_TIMERS) {
@@ -486,6 +504,7 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	raw_spin_lock_init(&es->log_lock);
 	ratelimit_state_init(&es->log_limit, ENOKI_LOG_INTERVAL, ENOKI_LOG_LINES);
 	enoki_watch_init(es);
+	enoki_queues_init(es);
 	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
 	INIT_WORK(&es->log_work, enoki_log_fn);
 	init_completion(&es->released);
@@ -603,6 +622,7 @@ void enoki_unregister(struct enoki_sched *es)
 		if (list_empty(&enoki_scheds))
 			enoki_attach_servers(false);
 	}
+	enoki_clients_part(es);
 	enoki_sysfs_del(es);
 	WRITE_ONCE(es->dying, true);
 	/* Calls without a task (balance, CPUs) end with their RCU section. */
@@ -612,6 +632,7 @@ void enoki_unregister(struct enoki_sched *es)
 		enoki_timers_cancel(es);
 		irq_work_sync(&es->defer);
 		irq_work_sync(&es->log_kick);
+		irq_work_sync(&es->hints_kick);
 		enoki_eject_sync(es);
 		/* They may run on two CPUs at once, and only one was waited for. */
 		synchronize_rcu();

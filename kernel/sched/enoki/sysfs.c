@@ -187,6 +187,7 @@ static struct kobj_attribute enoki_##_name##_attr = __ATTR_RW(_name)
 ENOKI_UINT_ATTR(budget, 0, INT_MAX);
 ENOKI_UINT_ATTR(max_hold_ms, 1, ENOKI_MAX_TIMEOUT_MS);
 ENOKI_UINT_ATTR(max_rejects, 0, INT_MAX);
+ENOKI_UINT_ATTR(hint_quota, 0, INT_MAX);
 
 /* Tasks whose memory is yet to be freed count: at 0 the module can go. */
 static ssize_t nr_tasks_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -221,6 +222,10 @@ static const char * const enoki_event_names[ENOKI_NR_EVENTS] = {
 	[ENOKI_EV_cpu_offline]         = "cpu_offline",
 	[ENOKI_EV_timer_fired]         = "timer_fired",
 	[ENOKI_EV_nr_queued]           = "nr_queued",
+	[ENOKI_EV_register_queue]      = "register_queue",
+	[ENOKI_EV_unregister_queue]    = "unregister_queue",
+	[ENOKI_EV_enter_queue]         = "enter_queue",
+	[ENOKI_EV_parse_hint]          = "parse_hint",
 	[ENOKI_EV_slice_end]           = "slice_end",
 	[ENOKI_EV_override]            = "override",
 };
@@ -292,6 +297,11 @@ static ssize_t rejected_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return len;
 }
 
+static ssize_t clients_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return enoki_clients_show(enoki_of_kobj(kobj), buf);
+}
+
 static struct kobj_attribute enoki_id_attr = __ATTR_RO(id);
 static struct kobj_attribute enoki_name_attr = __ATTR_RO(name);
 static struct kobj_attribute enoki_version_attr = __ATTR_RO(version);
@@ -302,6 +312,7 @@ static struct kobj_attribute enoki_eject_attr = __ATTR_WO(eject);
 static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
+static struct kobj_attribute enoki_clients_attr = __ATTR_RO(clients);
 
 static struct attribute *enoki_sched_attrs[] = {
 	&enoki_id_attr.attr,
@@ -317,6 +328,8 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_max_rejects_attr.attr,
 	&enoki_events_attr.attr,
 	&enoki_rejected_attr.attr,
+	&enoki_hint_quota_attr.attr,
+	&enoki_clients_attr.attr,
 	NULL,
 };
 ATTRIBUTE_GROUPS(enoki_sched);

@@ -24,6 +24,8 @@ LINTS = [
     "clippy::disallowed_types",
     "clippy::disallowed_methods",
 ]
+# Where zerocopy was built for user space.
+CRATES = ["-L", os.environ.get("ENOKI_CRATES", "."), "--extern", "zerocopy", "--extern", "zerocopy_derive"]
 ENV = {**os.environ, "CLIPPY_CONF_DIR": str(HERE), "RUSTC_BOOTSTRAP": "1"}
 
 
@@ -48,7 +50,7 @@ def compile_policy(source, work):
     """The errors of the compiler for a policy, or else those of the lints."""
     flags = [
         "--edition=2021", "--crate-type=lib", "--error-format=json", "-Zcrate-attr=no_std",
-        "-Funsafe_code", "-Clink-dead-code", "--extern", f"enoki={work}/libenoki.rlib", "--out-dir", str(work),
+        "-Funsafe_code", "-Clink-dead-code", *CRATES, "--extern", f"enoki={work}/libenoki.rlib", "--out-dir", str(work),
     ]
     # The compiler proper as well, because lints need no code to be generated.
     errors = diagnostics(["rustc", *flags, "--emit=obj", str(source)])
@@ -78,7 +80,7 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory() as work:
         errors = diagnostics([
-            "rustc", "--edition=2021", "--crate-name=enoki", "--crate-type=rlib",
+            "rustc", "--edition=2021", "--crate-name=enoki", "--crate-type=rlib", *CRATES,
             "--error-format=json", "--out-dir", work, str(LIBRARY),
         ])
         if errors:
