@@ -17,7 +17,7 @@
 #define DELAY		"/sys/module/suspend/parameters/pm_test_delay"
 #define TIMES		50
 /* Tasks that are frozen for as long as this would be in trouble if they counted. */
-#define TIMEOUT_MS	"500"
+#define TIMEOUT_MS	"900"
 
 static bool suspend(void)
 {
