@@ -93,10 +93,10 @@ impl<'c> Ctx<'c> {
         }
     }
 
-    /// The time at the beginning of the call: the run queue's clock, or the CPU's own in
-    /// `select_task_rq()`, `timer_fired()`, `cpu_online()` and `cpu_offline()`, which are called
-    /// without a run queue. A run queue's clock never goes backwards, but may be behind its CPU's
-    /// by what an interrupt takes; clocks of different CPUs must not be compared.
+    /// The time at the beginning of the call: the run queue's clock, or the CPU's own where no run
+    /// queue is locked, as in `select_task_rq()` and `timer_fired()`. A run queue's clock never
+    /// goes backwards, but may be behind its CPU's by what an interrupt takes; clocks of different
+    /// CPUs must not be compared.
     #[inline]
     pub fn now(&self) -> Ns {
         Ns(self.raw.now_ns)

@@ -58,6 +58,7 @@ FIXTURE_SETUP(each_policy)
 	const char *problem = enoki_begin();
 
 	ASSERT_EQ(NULL, problem) TH_LOG("%s", problem);
+	ASSERT_TRUE(policy_load(variant->p));
 	self->p = variant->p;
 }
 

@@ -64,6 +64,10 @@ static bool by_run_queue(const struct enoki_record *r)
 	case ENOKI_RECORD_CPU_ONLINE:
 	case ENOKI_RECORD_CPU_OFFLINE:
 	case ENOKI_RECORD_TIMER_FIRED:
+	case ENOKI_RECORD_REGISTER_QUEUE:
+	case ENOKI_RECORD_UNREGISTER_QUEUE:
+	case ENOKI_RECORD_ENTER_QUEUE:
+	case ENOKI_RECORD_PARSE_HINT:
 		return false;
 	default:
 		return r->on == r->cpu;

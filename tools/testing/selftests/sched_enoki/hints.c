@@ -132,6 +132,8 @@ TEST_HINTS(about_tasks)
 	int cpu = nth_cpu_online(nr_cpus_online() - 1), i;
 	struct worker *w[3];
 
+	/* The test looks at them from elsewhere, or neither would run when it looks. */
+	ASSERT_EQ(0, pin(0, nth_cpu_online(0)));
 	w[0] = worker_start_on(cpu, W_SLEEP, echo.id);
 	w[1] = worker_start_on(cpu, W_SPIN, echo.id);
 	w[2] = worker_start_on(cpu, W_SPIN, echo.id);
@@ -148,6 +150,7 @@ TEST_HINTS(about_tasks)
 	}
 	for (i = 1; i < 3; i++)
 		EXPECT_TRUE(worker_lives(w[i]));
+	unpin(0);
 }
 
 TEST_HINTS(about_strangers)

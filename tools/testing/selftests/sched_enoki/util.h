@@ -85,6 +85,8 @@ int module_load_with(const char *module, const char *param);
 int test_module_load(const char *module, const char *params);
 int module_unload(const char *module);
 bool module_loaded(const char *module);
+/* If it is not loaded. */
+bool policy_load(const struct policy *p);
 /* Waits until the memory of the last task is freed, which keeps the module. */
 bool policy_unload(const struct policy *p);
 /* Puts a policy that was ejected into office again. */
