@@ -183,7 +183,8 @@ static int without_privilege(void *arg)
 	CHECK(!say(&c, 0, (struct call){ NOTHING, 0, 0 }));
 	CHECK(say(&c, *other, (struct call){ MARK, 0, 6 }) == -1 && errno == EPERM);
 	CHECK(put(&c, *other, (struct call){ MARK, 0, 6 }));
-	CHECK(doorbell(&c) == 1 && c.hints.ring->dropped == 1);
+	/* This thread is the policy's, so a tick of its own may have taken it before. */
+	CHECK(doorbell(&c) >= 0 && taken(&c) && c.hints.ring->dropped == 1);
 	client_close(&c);
 	return 0;
 }
