@@ -172,6 +172,10 @@ int enoki_client_join(struct enoki_client *client, u32 id)
 	}
 
 	guard(raw_spinlock_irqsave)(&es->lock);
+	/* Whoever ejects it takes its clients away under this lock afterwards. */
+	if (enoki_ejected(es))
+		return -ENODEV;
+
 	place = enoki_client_place(es, client);
 	if (place < 0)
 		return place;
@@ -232,17 +236,16 @@ void enoki_client_leave(struct enoki_client *client)
 
 /**
  * enoki_clients_part - a policy has no clients any more
- * @es: it is ejected, or is none any more
+ * @es: it is ejected, or not in the registry any more; so nobody joins
  *
- * Context: may sleep.
+ * Context: any. Who ejects must not wait for the registry's mutex, whose holder may be
+ * one of those that the policy's tasks leave no time.
  */
 void enoki_clients_part(struct enoki_sched *es)
 {
 	struct enoki_client *client;
 	int i;
 
-	/* Whoever joins either has done so already or sees that it can't. */
-	guard(mutex)(&enoki_mutex);
 	guard(raw_spinlock_irqsave)(&es->lock);
 	for (i = 0; i < ENOKI_MAX_CLIENTS; i++) {
 		client = enoki_nth_client(es, i);

@@ -415,6 +415,13 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 				ops->name, ENOKI_MAX_HINT_SIZE);
 		return -EINVAL;
 	}
+	if ((ops->hint.size || ops->message.size) &&
+	    (!ops->register_queue || !ops->unregister_queue || !ops->enter_queue ||
+	     !ops->parse_hint)) {
+		enoki_set_error("policy %s: it has hints or messages, but not all calls for their queues",
+				ops->name);
+		return -EINVAL;
+	}
 	if (ops->nr_timers > ENOKI_MAX_TIMERS) {
 		enoki_set_error("policy %s: %u timers, at most %u", ops->name,
 				ops->nr_timers, ENOKI_MAX_TIMERS);
