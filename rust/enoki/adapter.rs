@@ -26,7 +26,7 @@
 use crate::{
     cpu::CpuId,
     ctx::Ctx,
-    hint::{About, Hint, Hinted, QueueId, QueueKind},
+    hint::{About, Hint, Hinted, NoHint, QueueId, QueueKind},
     sched::{Refusal, Scheduler, WakeFlags},
     sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawTask},
     time::Ns,
@@ -187,7 +187,7 @@ macro_rules! change {
     )*};
 }
 
-/// Makes the functions that are about a CPU or a timer.
+/// Makes the functions that are about a CPU, a timer or a queue.
 macro_rules! event {
     ($($name:ident($arg:ident: $raw:ty => $value:expr);)*) => {$(
         /// # Safety
@@ -237,8 +237,8 @@ impl<S: Scheduler> Adapter<S> {
             nr_timers: S::TIMERS,
             timeout_ms: S::TIMEOUT_MS,
             flags: if S::WEIGHTED { sys::OPS_WEIGHTED } else { 0 },
-            hint: sys::NO_LAYOUT,
-            message: sys::NO_LAYOUT,
+            hint: layout::<NoHint>(),
+            message: layout::<NoHint>(),
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
@@ -511,13 +511,8 @@ impl<S: Hinted> Adapter<S> {
         }
     }
 
-    /// # Safety
-    ///
-    /// See the module's documentation.
-    unsafe extern "C" fn unregister_queue(sched: *mut c_void, cx: *const RawCtx, queue: u64) {
-        // SAFETY: By 1 and 2.
-        let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
-        sched.unregister_queue(&mut ctx, QueueId::from_raw(queue));
+    event! {
+        unregister_queue(queue: u64 => QueueId::from_raw(queue));
     }
 
     /// # Safety

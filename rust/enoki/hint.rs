@@ -20,14 +20,14 @@ use crate::{
     token::{Lent, TaskName},
 };
 use core::{fmt, marker::PhantomData};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes};
 
 /// A type of hints or of messages.
 ///
 /// Made by [`hint!`](crate::hint). Any bytes are a valid value of it, and it has no padding:
 /// what a program writes can be read as one, and what a policy sends gives nothing away.
-pub trait Hint: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Send + 'static {
+pub trait Hint: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {
     /// The type's name, at most 31 bytes; none for [`NoHint`].
     const NAME: &'static str;
     /// Its version.
@@ -37,7 +37,7 @@ pub trait Hint: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Send + 
 }
 
 /// For a policy that takes no hints, or sends no messages.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct NoHint;
 
@@ -105,7 +105,6 @@ macro_rules! hint {
             $crate::__zerocopy_derive::FromBytes,
             $crate::__zerocopy_derive::IntoBytes,
             $crate::__zerocopy_derive::Immutable,
-            $crate::__zerocopy_derive::KnownLayout,
         )]
         #[repr(C)]
         $vis struct $type {

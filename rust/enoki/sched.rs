@@ -82,16 +82,24 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     /// Any error refuses the task: `sched_setscheduler()` or `fork()` fails with it.
     fn init_task(&self, task: &TaskInfo) -> Result<Self::Task>;
 
-    /// A task that was forked or attached is ready to run on this CPU.
+    /// A task that was forked or attached is ready to run on this CPU. By default the tokens of
+    /// all that follow come here, too.
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>);
 
     /// A task that slept is ready to run on this CPU.
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>, flags: WakeFlags);
+    #[inline]
+    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>, flags: WakeFlags) {
+        let _ = flags;
+        self.task_new(ctx, task);
+    }
 
     /// The task that ran on this CPU was stopped, and is still ready to run.
     ///
     /// Not called when `pick_next_task` is offered the task as `prev`.
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>);
+    #[inline]
+    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<Self::Task>) {
+        self.task_new(ctx, task);
+    }
 
     /// The task that ran on this CPU gave it up by `sched_yield()`.
     #[inline]

@@ -71,14 +71,6 @@ pub(crate) const LEAVE_DETACH: u32 = bindings::enoki_leave_ENOKI_LEAVE_DETACH;
 pub(crate) const LEAVE_OVERRIDE: u32 = bindings::enoki_leave_ENOKI_LEAVE_OVERRIDE;
 pub(crate) const LEAVE_RESCUE: u32 = bindings::enoki_leave_ENOKI_LEAVE_RESCUE;
 
-/// Of hints that a policy does not take.
-pub(crate) const NO_LAYOUT: RawLayout = RawLayout {
-    name: [0; 32],
-    size: 0,
-    version: 0,
-    hash: 0,
-};
-
 /// Memory for one value.
 pub(crate) type Box<T> = KBox<T>;
 
@@ -335,9 +327,15 @@ pub(crate) unsafe fn log(es: *mut bindings::enoki_sched, line: &[u8]) {
 #[inline]
 pub(crate) unsafe fn queue_send(es: *mut RawSched, queue: u64, message: &[u8]) -> Result<()> {
     // SAFETY: By the requirements of this function; the class looks at the length.
-    kernel::error::to_result(unsafe {
+    let sent = unsafe {
         bindings::enoki_queue_send(es, queue, message.as_ptr().cast(), message.len() as u32)
-    })
+    };
+    match sent {
+        0 => Ok(()),
+        // `to_result()` would print what is no error number.
+        err if err == code::ENOSPC.to_errno() => Err(code::ENOSPC),
+        _ => Err(code::ENOENT),
+    }
 }
 
 /// A policy that is registered, until this is dropped.

@@ -365,11 +365,18 @@ impl<S: Scheduler> Sim<S> {
                 .map_or(ptr::null_mut(), |slot| world.fill(slot, cpu, true))
         });
         let cx = self.cx(cpu);
-        if prev.is_null() && !with(|world| world.has_queued(cpu)) {
-            self.balance(cpu);
+        let queued = || with(|world| world.has_queued(cpu));
+        let (mut task, mut slice) = (ptr::null_mut(), 0);
+        if !prev.is_null() || queued() {
+            task = call!(self, pick_next_task, &cx, prev, &mut slice);
         }
-        let mut slice = 0;
-        let task = call!(self, pick_next_task, &cx, prev, &mut slice);
+        // The class asks once more after it had the policy look for a task elsewhere.
+        if task.is_null() {
+            self.balance(cpu);
+            if queued() {
+                task = call!(self, pick_next_task, &cx, ptr::null_mut(), &mut slice);
+            }
+        }
         if task.is_null() {
             assert!(
                 !with(|world| world.has_queued(cpu)),
@@ -704,11 +711,13 @@ impl<S: Scheduler> Sim<S> {
 
     /// A client says something, about a task or about none; it may be anything.
     fn hint(&mut self, cpu: u32, victim: Option<usize>) {
-        let Some(queue) = with(|world| world.clients.keys().next().copied()) else {
+        let which = self.random(4) as usize;
+        let Some(queue) = with(|world| world.clients.keys().cycle().nth(which).copied()) else {
             return;
         };
         let mut words = [0u64; sys::MAX_HINT_SIZE as usize / 8];
-        words.fill_with(|| self.random(8));
+        // Small numbers, whether they are taken for one or for two.
+        words.fill_with(|| self.random(8) | self.random(8) << 32);
         let hint = words.as_ptr().cast::<c_void>();
         let none: *const RawInfo = ptr::null();
 

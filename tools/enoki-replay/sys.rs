@@ -160,13 +160,6 @@ pub(crate) const QUEUE_MESSAGES: u32 = 1;
 pub(crate) const OPS_WEIGHTED: u32 = 1 << 0;
 pub(crate) const MIN_TIMEOUT_MS: u32 = 100;
 pub(crate) const MAX_TIMEOUT_MS: u32 = 60_000;
-/// Of hints that a policy does not take.
-pub(crate) const NO_LAYOUT: RawLayout = RawLayout {
-    name: [0; 32],
-    size: 0,
-    version: 0,
-    hash: 0,
-};
 pub(crate) const TASK_KTHREAD: u32 = 1 << 0;
 pub(crate) const TASK_PINNED: u32 = 1 << 1;
 pub(crate) const WAKE_FORK: u32 = 1 << 0;
