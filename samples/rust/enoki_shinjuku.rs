@@ -27,14 +27,20 @@ type Token = Schedulable<()>;
 struct Queue {
     /// Those that wait, in the order in which they came or were stopped.
     waiting: FifoQueue<()>,
-    /// Did we pick one that may still run?
-    busy: bool,
+    /// The one that we picked, while it may still run.
+    running: Option<TaskId>,
 }
 
 impl Queue {
     /// How many tasks of ours the CPU has.
     fn len(&self) -> usize {
-        self.waiting.len().saturating_add(self.busy.into())
+        let running: usize = self.running.is_some().into();
+        self.waiting.len().saturating_add(running)
+    }
+
+    /// A task does not run any more.
+    fn stopped(&mut self, id: TaskId) {
+        self.running = self.running.filter(|&running| running != id);
     }
 }
 
@@ -42,12 +48,6 @@ impl Queue {
 struct Shinjuku {
     queues: CpuMap<Lock<Queue>>,
     slice: Ns,
-}
-
-impl Shinjuku {
-    fn enqueue(&self, ctx: &mut Ctx<'_>, task: Token) {
-        ctx.lock(&self.queues[task.cpu()]).waiting.push_back(task);
-    }
 }
 
 impl Scheduler for Shinjuku {
@@ -65,7 +65,7 @@ impl Scheduler for Shinjuku {
             queues: CpuMap::new_with(machine, |_| {
                 new_lock!(Queue {
                     waiting: FifoQueue::new(),
-                    busy: false,
+                    running: None,
                 })
             })?,
             slice: Ns::from_us(slice_us.into()),
@@ -76,21 +76,19 @@ impl Scheduler for Shinjuku {
         Ok(())
     }
 
+    // And one that woke up, or that another class has taken the CPU from: its turn is over.
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Token) {
-        self.enqueue(ctx, task);
-    }
-
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Token, _flags: WakeFlags) {
-        self.enqueue(ctx, task);
-    }
-
-    // Another class has taken the CPU away: the turn is over.
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Token) {
-        self.enqueue(ctx, task);
+        let mut queue = ctx.lock(&self.queues[task.cpu()]);
+        queue.stopped(task.id());
+        queue.waiting.push_back(task);
     }
 
     fn task_blocked(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) {
-        ctx.lock(&self.queues[task.cpu()]).busy = false;
+        ctx.lock(&self.queues[task.cpu()]).stopped(task.id());
+    }
+
+    fn task_departed(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) {
+        ctx.lock(&self.queues[task.cpu()]).stopped(task.id());
     }
 
     // Where the fewest are, of equals where it was: none at all if there is such a CPU. A CPU that
@@ -130,7 +128,7 @@ impl Scheduler for Shinjuku {
             queue.waiting.push_back(prev);
         }
         let next = queue.waiting.pop_front();
-        queue.busy = next.is_some();
+        queue.running = next.as_ref().map(|task| task.id());
         // The task is on this CPU, so the claim does not fail.
         Some(cpu.claim(next?).ok()?.slice(self.slice))
     }
