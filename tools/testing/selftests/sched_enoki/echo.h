@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "fixture.h"
 
 static const struct policy echo = { "echo", "enoki_echo", 70 };
@@ -41,140 +42,39 @@ struct answer {
 enum { NOTHING, ECHO, MARK, READ, REFUSE, FLOOD };
 enum { NOBODY, LENT, QUEUED };
 
-static inline uint64_t hash(const char *fields)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	while (*fields)
-		h = (h ^ (uint8_t)*fields++) * 0x100000001b3;
-	return h;
-}
-
-/* ---- a client ---- */
-
-struct half {
-	struct enoki_queue queue;
-	struct enoki_ring_header *ring;
-	uint32_t at;
-};
-
-struct client {
-	int fd;
-	struct half hints, messages;
-};
-
 static inline struct enoki_queue of_hints(uint32_t nr_entries)
 {
-	struct enoki_queue queue = {
-		.layout = { .name = "echo_call", .size = sizeof(struct call), .version = 1 },
-		.kind = ENOKI_QUEUE_HINTS,
-		.nr_entries = nr_entries,
-	};
-
-	queue.layout.hash = hash("op:u32,tag:u32,value:u64,");
-	return queue;
+	return queue_of(ENOKI_QUEUE_HINTS, "echo_call", 1, sizeof(struct call),
+			"op:u32,tag:u32,value:u64,", nr_entries);
 }
 
 static inline struct enoki_queue of_messages(uint32_t nr_entries)
 {
-	struct enoki_queue queue = {
-		.layout = { .name = "echo_answer", .size = sizeof(struct answer), .version = 2 },
-		.kind = ENOKI_QUEUE_MESSAGES,
-		.nr_entries = nr_entries,
-	};
-
-	queue.layout.hash = hash("tag:u32,about:u32,value:u64,");
-	return queue;
-}
-
-static inline int half_open(int fd, struct half *half, struct enoki_queue queue)
-{
-	half->queue = queue;
-	half->at = 0;
-	half->ring = NULL;
-	if (ioctl(fd, ENOKI_IOC_QUEUE, &half->queue))
-		return -1;
-	if (!queue.nr_entries)
-		return 0;
-	half->ring = mmap(NULL, half->queue.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  half->queue.offset);
-	return half->ring == MAP_FAILED ? -1 : 0;
+	return queue_of(ENOKI_QUEUE_MESSAGES, "echo_answer", 2, sizeof(struct answer),
+			"tag:u32,about:u32,value:u64,", nr_entries);
 }
 
 /* 0, or -1 with errno, and nothing is open. */
 static inline int client_open(struct client *c, int id, uint32_t nr_hints, uint32_t nr_messages)
 {
-	memset(c, 0, sizeof(*c));
-	c->fd = open("/dev/enoki", O_RDWR | O_CLOEXEC);
-	if (c->fd < 0)
-		return -1;
-	if (!ioctl(c->fd, ENOKI_IOC_POLICY, id) &&
-	    !half_open(c->fd, &c->hints, of_hints(nr_hints)) &&
-	    (!nr_messages || !half_open(c->fd, &c->messages, of_messages(nr_messages))))
-		return 0;
-	close(c->fd);
-	return -1;
-}
+	struct enoki_queue hints = of_hints(nr_hints), messages = of_messages(nr_messages);
 
-static inline void client_close(struct client *c)
-{
-	if (c->hints.ring)
-		munmap(c->hints.ring, c->hints.queue.size);
-	if (c->messages.ring)
-		munmap(c->messages.ring, c->messages.queue.size);
-	close(c->fd);
-	*c = (struct client){ .fd = -1 };
-}
-
-static inline struct enoki_entry *entry_of(struct half *half)
-{
-	return (void *)half->ring + ENOKI_RING_ENTRIES +
-	       half->at % half->queue.nr_entries * half->queue.entry_size;
+	return client_join(c, id, &hints, nr_messages ? &messages : NULL);
 }
 
 static inline bool put(struct client *c, int tid, struct call call)
 {
-	struct half *half = &c->hints;
-	struct enoki_entry *entry;
-
-	if (half->at - __atomic_load_n(&half->ring->head, __ATOMIC_ACQUIRE) >=
-	    half->queue.nr_entries)
-		return false;
-	entry = entry_of(half);
-	entry->tid = tid;
-	entry->reserved = 0;
-	memcpy(entry->data, &call, sizeof(call));
-	__atomic_store_n(&half->ring->tail, ++half->at, __ATOMIC_RELEASE);
-	return true;
+	return client_put(c, tid, &call);
 }
 
 static inline bool get(struct client *c, struct answer *answer)
 {
-	struct half *half = &c->messages;
-
-	if (__atomic_load_n(&half->ring->tail, __ATOMIC_ACQUIRE) == half->at)
-		return false;
-	memcpy(answer, entry_of(half)->data, sizeof(*answer));
-	__atomic_store_n(&half->ring->head, ++half->at, __ATOMIC_RELEASE);
-	return true;
-}
-
-static inline int doorbell(struct client *c)
-{
-	return ioctl(c->fd, ENOKI_IOC_DOORBELL);
+	return client_get(c, answer);
 }
 
 static inline int say(struct client *c, int tid, struct call call)
 {
-	struct enoki_hint hint = { tid, sizeof(call), (uintptr_t)&call };
-
-	return ioctl(c->fd, ENOKI_IOC_HINT, &hint);
-}
-
-/* Everything that was put there has been taken. */
-static inline bool taken(struct client *c)
-{
-	return __atomic_load_n(&c->hints.ring->head, __ATOMIC_ACQUIRE) == c->hints.at;
+	return client_say(c, tid, &call);
 }
 
 /* How many clients the policy has. */

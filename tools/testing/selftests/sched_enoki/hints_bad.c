@@ -28,7 +28,7 @@ TEST_HINTS(other_layouts)
 			queue.layout.size = 24;
 			break;
 		case 3:
-			queue.layout.hash = hash("op:u32,tag:u32,value:i64,");
+			queue.layout.hash = layout_hash("op:u32,tag:u32,value:i64,");
 			break;
 		case 4:
 			memset(queue.layout.name, '\n', sizeof(queue.layout.name));

@@ -215,6 +215,15 @@ int policy_write(const struct policy *p, const char *file, const char *text)
 	return write_str(path, text);
 }
 
+uint64_t layout_hash(const char *fields)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	while (*fields)
+		hash = (hash ^ (uint8_t)*fields++) * 0x100000001b3;
+	return hash;
+}
+
 bool policy_in_office(const struct policy *p)
 {
 	char state[64];

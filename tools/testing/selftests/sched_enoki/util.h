@@ -99,6 +99,8 @@ long long policy_event(const struct policy *p, const char *event);
 long long policy_rejected(const struct policy *p, const char *why);
 /* A file of the policy's directory, one line of it. */
 bool policy_read(const struct policy *p, const char *file, char *line, size_t len);
+/* Of the fields of a hint, "field:type," for each. */
+uint64_t layout_hash(const char *fields);
 /* 0, or -1 with errno. */
 int policy_write(const struct policy *p, const char *file, const char *text);
 /* Is the policy in office, not ejected? */
