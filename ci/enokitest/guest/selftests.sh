@@ -6,7 +6,7 @@ set -uo pipefail
 dir=$1
 shift
 here=$(dirname "${BASH_SOURCE[0]}")
-read -ra variants <<<"${VARIANTS:--V shinjuku}"
+read -ra variants <<<"${VARIANTS:--V shinjuku -V locality -V arachne}"
 [ ! -e /sys/kernel/debug/kcsan ] || "$here/kcsan.sh" on
 for name in "$@"; do
 	echo "enoki selftest: $name" >/dev/kmsg

@@ -53,6 +53,10 @@ FIXTURE_VARIANT_ADD(each_policy, shinjuku) {
 	.p = &shinjuku,
 };
 
+FIXTURE_VARIANT_ADD(each_policy, locality) {
+	.p = &locality,
+};
+
 FIXTURE_SETUP(each_policy)
 {
 	const char *problem = enoki_begin();

@@ -48,6 +48,7 @@ struct policy {
 extern const struct policy fifo;
 extern const struct policy wfq;
 extern const struct policy shinjuku;
+extern const struct policy locality;
 const struct policy *other_policy(const struct policy *p);
 
 /* The kernel's struct sched_attr; the C library's comes and goes by version. */
