@@ -57,6 +57,10 @@ FIXTURE_VARIANT_ADD(each_policy, locality) {
 	.p = &locality,
 };
 
+FIXTURE_VARIANT_ADD(each_policy, arachne) {
+	.p = &arachne,
+};
+
 FIXTURE_SETUP(each_policy)
 {
 	const char *problem = enoki_begin();

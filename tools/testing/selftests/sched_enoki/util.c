@@ -27,13 +27,14 @@ const struct policy fifo = { .name = "fifo", .module = "enoki_fifo", .id = 1 };
 const struct policy wfq = { .name = "wfq", .module = "enoki_wfq", .id = 2 };
 const struct policy shinjuku = { .name = "shinjuku", .module = "enoki_shinjuku", .id = 3 };
 const struct policy locality = { .name = "locality", .module = "enoki_locality", .id = 4 };
+const struct policy arachne = { .name = "arachne", .module = "enoki_arachne", .id = 5 };
 
 const struct policy *other_policy(const struct policy *p)
 {
 	return p == &fifo ? &wfq : &fifo;
 }
 
-static const struct policy *const policies[] = { &fifo, &wfq, &shinjuku, &locality };
+static const struct policy *const policies[] = { &fifo, &wfq, &shinjuku, &locality, &arachne };
 /* So many of them are loaded for every test, the others where they are wanted. */
 #define NR_ALWAYS	2
 

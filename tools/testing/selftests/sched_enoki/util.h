@@ -49,6 +49,7 @@ extern const struct policy fifo;
 extern const struct policy wfq;
 extern const struct policy shinjuku;
 extern const struct policy locality;
+extern const struct policy arachne;
 const struct policy *other_policy(const struct policy *p);
 
 /* The kernel's struct sched_attr; the C library's comes and goes by version. */

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * samples/rust/enoki_arachne.rs: runtimes ask for cores, get them, and give them
+ * back; a core is nobody else's meanwhile.
+ */
+#include <errno.h>
+#include <string.h>
+
+#define ENOKI_ONCE
+#include "client.h"
+#include "fixture.h"
+
+struct ask {
+	uint32_t op;
+	uint32_t value;
+};
+
+struct tell {
+	uint32_t what;
+	uint32_t core;
+};
+
+enum { REQUEST = 1, ENTER, LEAVE };
+enum { GRANTED = 1, RECLAIM };
+
+static int join_as(struct client *c, bool listens)
+{
+	struct enoki_queue asks = queue_of(ENOKI_QUEUE_HINTS, "arachne_ask", 1,
+					   sizeof(struct ask), "op:u32,value:u32,", 64);
+	struct enoki_queue tells = queue_of(ENOKI_QUEUE_MESSAGES, "arachne_tell", 1,
+					    sizeof(struct tell), "what:u32,core:u32,", 64);
+
+	return policy_load(&arachne) ? client_join(c, arachne.id, &asks,
+						   listens ? &tells : NULL) : -1;
+}
+
+static int join(struct client *c)
+{
+	return join_as(c, true);
+}
+
+static int ask(struct client *c, pid_t tid, uint32_t op, uint32_t value)
+{
+	struct ask ask = { op, value };
+
+	return client_say(c, tid, &ask);
+}
+
+/* The core of the next message, which must say that; else -1. */
+static int told(struct client *c, uint32_t what)
+{
+	struct tell tell = { };
+
+	if (!AWAIT(client_get(c, &tell)))
+		return -1;
+	return tell.what == what ? (int)tell.core : -1;
+}
+
+static bool told_nothing(struct client *c)
+{
+	return !client_get(c, &(struct tell){ });
+}
+
+/* Has it run since, and where? */
+static int where_it_wakes(struct worker *w)
+{
+	worker_set(w, W_STEP);
+	return AWAIT(worker_asleep(w)) ? cpu_of(w->pid) : -1;
+}
+
+static struct worker *asleep(void)
+{
+	struct worker *w = worker_start_on(-1, W_SLEEP, arachne.id);
+
+	return w && AWAIT(worker_asleep(w)) ? w : NULL;
+}
+
+/* All cores but the first one can be had, and who has one is alone there. */
+TEST_ENOKI(cores_of_ones_own)
+{
+	int cores = nr_cpus_online() - 1, i, k, core;
+	struct worker *w[8], *other;
+	struct client c;
+
+	/* Before there is a client, or they would have it open, too. */
+	ASSERT_TRUE(policy_load(&arachne));
+	other = asleep();
+	ASSERT_NE(NULL, other);
+	for (i = 0; i < cores && i < 8; i++) {
+		w[i] = asleep();
+		ASSERT_NE(NULL, w[i]);
+	}
+	ASSERT_EQ(0, join(&c)) TH_LOG("%s: %s", strerror(errno), last_error());
+	ASSERT_EQ(0, ask(&c, 0, REQUEST, 99));
+	for (i = 0; i < cores && i < 8; i++) {
+		core = told(&c, GRANTED);
+		ASSERT_LT(0, core);
+		ASSERT_EQ(0, ask(&c, w[i]->pid, ENTER, core));
+		for (k = 0; k < 3; k++) {
+			EXPECT_EQ(core, where_it_wakes(w[i]));
+			EXPECT_EQ(0, where_it_wakes(other));
+		}
+	}
+	EXPECT_TRUE(told_nothing(&c));
+	client_close(&c);
+	/* Now the cores are nobody's. */
+	for (k = 0; k < i; k++)
+		EXPECT_EQ(0, where_it_wakes(w[k]));
+}
+
+/* As many as are asked for, and at most that many afterwards. */
+TEST_ENOKI(up_and_down)
+{
+	int cores = nr_cpus_online() - 1, round, i, core;
+	struct client c;
+
+	NEED_CPUS(2);
+	ASSERT_EQ(0, join(&c));
+	for (round = 0; round < 5; round++) {
+		for (i = 1; i <= cores; i++) {
+			ASSERT_EQ(0, ask(&c, 0, REQUEST, i));
+			ASSERT_LT(0, told(&c, GRANTED));
+			ASSERT_TRUE(told_nothing(&c));
+		}
+		for (i = cores - 1; i >= 0; i--) {
+			ASSERT_EQ(0, ask(&c, 0, REQUEST, i));
+			core = told(&c, RECLAIM);
+			ASSERT_LT(0, core);
+			ASSERT_TRUE(told_nothing(&c));
+			ASSERT_EQ(0, ask(&c, 0, LEAVE, core));
+		}
+	}
+	client_close(&c);
+}
+
+/* Runtimes that want more than there is get as much as the others. */
+TEST_ENOKI(fair_shares)
+{
+	int cores = nr_cpus_online() - 1, i, core;
+	struct client a, b;
+
+	NEED_CPUS(3);
+	ASSERT_EQ(0, join(&a));
+	ASSERT_EQ(0, join(&b));
+	ASSERT_EQ(0, ask(&a, 0, REQUEST, cores));
+	for (i = 0; i < cores; i++)
+		ASSERT_LT(0, told(&a, GRANTED));
+	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores));
+	for (i = 0; i < cores / 2; i++) {
+		core = told(&a, RECLAIM);
+		ASSERT_LT(0, core);
+		ASSERT_TRUE(told_nothing(&b));
+		ASSERT_EQ(0, ask(&a, 0, LEAVE, core));
+		EXPECT_EQ(core, told(&b, GRANTED));
+	}
+	EXPECT_TRUE(told_nothing(&a));
+	/* One that ends leaves all that it has to the others. */
+	client_close(&b);
+	for (i = 0; i < cores / 2; i++)
+		ASSERT_LT(0, told(&a, GRANTED));
+	client_close(&a);
+}
+
+/* Who does not give a core back loses it, and its thread runs on elsewhere. */
+TEST_ENOKI(grace_ends)
+{
+	struct worker *stays, *next;
+	int cores = nr_cpus_online() - 1, core, i;
+	struct client a, b;
+
+	NEED_CPUS(3);
+	ASSERT_EQ(0, join(&a));
+	ASSERT_EQ(0, join(&b));
+	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores - 1));
+	for (i = 0; i < cores - 1; i++)
+		ASSERT_LT(0, told(&b, GRANTED));
+	ASSERT_EQ(0, ask(&a, 0, REQUEST, 1));
+	core = told(&a, GRANTED);
+	ASSERT_LT(0, core);
+	stays = asleep();
+	ASSERT_NE(NULL, stays);
+	ASSERT_EQ(0, ask(&a, stays->pid, ENTER, core));
+	EXPECT_EQ(core, where_it_wakes(stays));
+	worker_set(stays, W_SPIN);
+	ASSERT_TRUE(worker_lives(stays));
+
+	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores));
+	ASSERT_EQ(0, ask(&a, 0, REQUEST, 0));
+	EXPECT_EQ(core, told(&a, RECLAIM));
+	EXPECT_EQ(core, told(&b, GRANTED));
+	EXPECT_EQ(-1, ask(&a, 0, LEAVE, core));
+	EXPECT_EQ(EPERM, errno);
+
+	/* The one whose core it is now drives it away. */
+	next = asleep();
+	ASSERT_NE(NULL, next);
+	ASSERT_EQ(0, ask(&b, next->pid, ENTER, core));
+	worker_set(next, W_SPIN);
+	EXPECT_TRUE(AWAIT(cpu_of(stays->pid) == 0));
+	EXPECT_TRUE(AWAIT(cpu_of(next->pid) == core));
+	EXPECT_TRUE(worker_lives(stays) && worker_lives(next));
+	client_close(&a);
+	client_close(&b);
+}
+
+/* A thread that waits for its turn on the first core when it enters its own is fetched. */
+TEST_ENOKI(fetched)
+{
+	struct worker *w[3];
+	struct client c;
+	int core, i;
+
+	NEED_CPUS(2);
+	ASSERT_EQ(0, join(&c));
+	ASSERT_EQ(0, ask(&c, 0, REQUEST, 1));
+	core = told(&c, GRANTED);
+	ASSERT_LT(0, core);
+	for (i = 0; i < 3; i++) {
+		w[i] = asleep();
+		ASSERT_NE(NULL, w[i]);
+		worker_set(w[i], W_SPIN);
+	}
+	for (i = 0; i < 3; i++)
+		EXPECT_TRUE(AWAIT(cpu_of(w[i]->pid) == 0) && worker_lives(w[i]));
+	ASSERT_EQ(0, ask(&c, w[0]->pid, ENTER, core));
+	EXPECT_TRUE(AWAIT(cpu_of(w[0]->pid) == core));
+	for (i = 0; i < 3; i++)
+		EXPECT_TRUE(worker_lives(w[i]));
+	EXPECT_EQ(core, cpu_of(w[0]->pid));
+	EXPECT_EQ(0, cpu_of(w[1]->pid));
+	EXPECT_EQ(0, cpu_of(w[2]->pid));
+	/* And back. */
+	ASSERT_EQ(0, ask(&c, w[0]->pid, LEAVE, core));
+	worker_set(w[0], W_SLEEP);
+	ASSERT_TRUE(AWAIT(worker_asleep(w[0])));
+	EXPECT_EQ(0, where_it_wakes(w[0]));
+	client_close(&c);
+}
+
+/* A core that goes offline is taken back, and can be had again afterwards. */
+TEST_ENOKI(offline)
+{
+	int cores = nr_cpus_online() - 1, i, core = -1;
+	struct worker *w;
+	struct client c;
+
+	NEED_CPUS(2);
+	ASSERT_EQ(0, join(&c));
+	ASSERT_EQ(0, ask(&c, 0, REQUEST, cores));
+	for (i = 0; i < cores; i++) {
+		core = told(&c, GRANTED);
+		ASSERT_LT(0, core);
+	}
+	w = asleep();
+	ASSERT_NE(NULL, w);
+	ASSERT_EQ(0, ask(&c, w->pid, ENTER, core));
+	worker_set(w, W_SPIN);
+	ASSERT_TRUE(AWAIT(cpu_of(w->pid) == core));
+	if (cpu_set_online(core, false))
+		SKIP(client_close(&c); return, "CPU %d cannot go offline", core);
+	EXPECT_EQ(core, told(&c, RECLAIM));
+	EXPECT_TRUE(worker_lives(w));
+	EXPECT_EQ(-1, ask(&c, w->pid, ENTER, core));
+	EXPECT_EQ(0, cpu_set_online(core, true));
+	EXPECT_EQ(core, told(&c, GRANTED));
+	ASSERT_EQ(0, ask(&c, w->pid, ENTER, core));
+	worker_set(w, W_SLEEP);
+	ASSERT_TRUE(AWAIT(worker_asleep(w)));
+	EXPECT_EQ(core, where_it_wakes(w));
+	client_close(&c);
+}
+
+TEST_ENOKI(refused)
+{
+	struct client a, deaf;
+	struct worker *w;
+	int core = 0;
+
+	ASSERT_EQ(0, join(&a));
+	ASSERT_EQ(0, join_as(&deaf, false));
+	w = asleep();
+	ASSERT_NE(NULL, w);
+	EXPECT_EQ(-1, ask(&a, 0, 9, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ask(&deaf, 0, REQUEST, 1));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, ask(&a, 0, REQUEST, 1));
+	if (nr_cpus_online() > 1) {
+		core = told(&a, GRANTED);
+		EXPECT_EQ(-1, ask(&a, 0, ENTER, core));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	/* Not its own, the first one, none at all. */
+	EXPECT_EQ(-1, ask(&deaf, w->pid, ENTER, core));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, ask(&a, w->pid, ENTER, 0));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, ask(&a, w->pid, ENTER, 1 << 20));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ask(&deaf, 0, LEAVE, core));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(0, where_it_wakes(w));
+	client_close(&a);
+	client_close(&deaf);
+}
+
+ENOKI_HARNESS_MAIN
