@@ -4,13 +4,13 @@ Prints the directory that has it: libzerocopy.rlib and libzerocopy_derive.so. Bu
 state of its source and of the compiler.
 """
 
-import hashlib
 import subprocess
-import tempfile
 from pathlib import Path
 
-from enokici import compose, pristine, toolchain
-from enokici.common import CACHE, Failure, locked, main_wrapper, say
+from enokici import compose, pristine
+from enokici.common import Failure, main_wrapper
+
+from . import prepare
 
 # As rust/Makefile builds them, each with those before it.
 CRATES = (
@@ -48,26 +48,20 @@ def command(name: str, path: Path, kind: str, features: tuple[str, ...], cfgs: t
 def build() -> Path:
     """Builds them where they have not been, and says where they are."""
     tree = compose.compose(with_overlay=False)
-    made_of = pristine.text("ls-tree", "-d", tree, *SOURCES) + toolchain.identity() + Path(__file__).read_text()
-    target = CACHE / f"tools/zerocopy-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
-    if target.exists():
-        return target
-    with locked(CACHE / "build/zerocopy.lock", "building zerocopy"):
-        if target.exists():
-            return target
-        say("building the kernel's zerocopy for user space, which takes a minute")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            source, made = Path(scratch) / "source", Path(scratch) / "made"
-            compose.export(tree, source, SOURCES)
-            made.mkdir()
-            for name, path, *rest in CRATES:
-                argv = command(name, source / "rust" / path, *rest)
-                done = subprocess.run(argv, cwd=made, env=ENV, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise Failure(f"{name} does not build: {done.stderr.strip()[-2000:]}")
-            made.rename(target)
-    return target
+
+    def make(scratch: Path) -> Path:
+        source, made = scratch / "source", scratch / "made"
+        compose.export(tree, source, SOURCES)
+        made.mkdir()
+        for name, path, *rest in CRATES:
+            argv = command(name, source / "rust" / path, *rest)
+            done = subprocess.run(argv, cwd=made, env=ENV, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise Failure(f"{name} does not build: {done.stderr.strip()[-2000:]}")
+        return made
+
+    made_of = pristine.text("ls-tree", "-d", tree, *SOURCES) + Path(__file__).read_text()
+    return prepare.built_once("zerocopy", made_of, make)
 
 
 def main() -> int:

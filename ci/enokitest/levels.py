@@ -11,7 +11,7 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, latency, machine, prepare, style
+from . import bench, latency, machine, prepare, style, userspace
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -26,7 +26,7 @@ HELD_UP = (TIMED, "timing")
 # Programs that need a machine of a special shape; in the others they would only be skipped.
 SHAPED = ("core_sched", "isolation")
 # The policies of the tests that run under each, beside the two that the quick level has.
-FURTHER_POLICIES = ("shinjuku",)
+FURTHER_POLICIES = ("shinjuku", "locality", "arachne")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
     "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
@@ -259,6 +259,7 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("unit tests of ci", style.unit_tests)
     suite.group("known bugs still apply", style.known_bugs)
     suite.group("host tests, compile-fail", lambda: script("host-tests"))
+    suite.group("user space, orderings", lambda: script("userspace"))
     suite.group("kernel release", lambda: build("release"))
     suite.group("kernel debug", lambda: build("debug"))
     suite.group("panic gate", lambda: script("panic-gate", "--built", str(kernels.build("release"))))
@@ -280,6 +281,8 @@ def run(suite: Suite, full: bool) -> None:
         by_instructions("timing", 2),
         by_instructions("shinjuku", 2),
         ("KUnit, debug kernel", lambda: kunit("debug")),
+        ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
+        ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:
         singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
@@ -304,6 +307,7 @@ def run(suite: Suite, full: bool) -> None:
             for cpus in STORMS:
                 suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
+        suite.group("many hints", lambda: userspace.flood(kernels.build("release"), userspace.MANY_HINTS))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)

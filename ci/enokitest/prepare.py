@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from enokici import compose, pristine, toolchain
@@ -69,25 +71,33 @@ def for_each_policy(program: str) -> bool:
     return "\n#define ENOKI_EACH_POLICY\n" in (CHECKOUT / TESTS / f"{program}.c").read_text()
 
 
+def built_once(name: str, made_of: str, make: Callable[[Path], Path]) -> Path:
+    """What `make` makes in a directory, kept in the cache for each state of what it is made of."""
+    made_of += toolchain.identity()
+    target = CACHE / f"tools/{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+    if target.exists():
+        return target
+    with locked(CACHE / f"build/{name}.lock", f"building {name}"):
+        if not target.exists():
+            say(f"building {name}, which takes a minute")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                make(Path(scratch)).rename(target)
+    return target
+
+
 def scx_simple(kernel: Path) -> Path:
     """Builds tools/sched_ext's scx_simple from the composed tree, once for each state of its source."""
     tree = compose.compose()
-    made_of = pristine.text("ls-tree", "-d", tree, "tools/sched_ext", "tools/lib", "tools/bpf") + toolchain.identity()
-    target = CACHE / f"tools/scx_simple-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
-    if target.exists():
-        return target
-    with locked(CACHE / "build/sched_ext.lock", "building tools/sched_ext"):
-        if target.exists():
-            return target
-        say("building tools/sched_ext/scx_simple")
-        source, objects = CACHE / "build/sched_ext", CACHE / "build/sched_ext.out"
+
+    def make(scratch: Path) -> Path:
+        source, objects = scratch / "source", scratch / "objects"
         compose.export(tree, source, SCX_PATHS)
-        objects.mkdir(exist_ok=True)
+        objects.mkdir()
         argv = ["make", jobs(), "-C", str(source / "tools/sched_ext"), f"O={objects}", "BPFTOOL=/usr/sbin/bpftool"]
         argv += [f"VMLINUX_BTF={kernel}/vmlinux", str(objects / "build/bin/scx_simple")]
         _make(argv, OUT / "log/build-sched_ext.log")
-        target.parent.mkdir(exist_ok=True)
-        fresh = target.with_suffix(".new")
-        shutil.copy(objects / "build/bin/scx_simple", fresh)
-        fresh.rename(target)
-    return target
+        return objects / "build/bin/scx_simple"
+
+    made_of = pristine.text("ls-tree", "-d", tree, "tools/sched_ext", "tools/lib", "tools/bpf")
+    return built_once("scx_simple", made_of, make)

@@ -1,0 +1,103 @@
+"""What is in userspace/, against a kernel: clients in three languages, and hints by the million."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from enokici.common import CACHE, CHECKOUT, OUT, Failure, locked, main_wrapper, say
+
+from . import machine
+from .suite import Outcome
+from .tap import Results, parse
+
+CLIENT = CHECKOUT / "userspace/enoki-client"
+BUILT = OUT / "userspace"
+# User code that sends a hint without a system call, in instructions.
+MOST_INSTRUCTIONS = 150
+HINTS, MANY_HINTS = 200_000, 10_000_000
+
+
+def _run(argv: list[str], **env: str) -> None:
+    done = subprocess.run(argv, cwd=CHECKOUT / "userspace", env={**os.environ, **env}, capture_output=True, text=True)
+    if done.returncode:
+        raise Failure(f"{' '.join(argv[:3])} failed:\n{done.stderr.strip()}")
+
+
+def build() -> Path:
+    """Builds the library and its examples; returns a directory with all that a guest needs."""
+    target = CACHE / "build/userspace"
+    release = target / "release"
+    with locked(CACHE / "build/userspace.lock", "building the user space"):
+        _run(
+            ["cargo", "build", "--locked", "--quiet", "--release", "--lib", "--examples"],
+            CARGO_HOME=str(CACHE / "cargo"),
+            CARGO_TARGET_DIR=str(target),
+        )
+        flags = ["-O2", "-Wall", "-Wextra", "-Werror", f"-I{CLIENT}/include"]
+        source, program = CLIENT / "examples/sender.c", release / "examples/sender_c"
+        _run(["gcc", *flags, str(source), str(release / "libenoki_client.a"), "-o", str(program)])
+        shutil.rmtree(BUILT, ignore_errors=True)
+        for path in (
+            release / "examples/sender", program, release / "examples/flood", release / "libenoki_client.so",
+            CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
+        ):  # fmt: skip
+            place = BUILT / path.parent.name / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place)
+    return BUILT
+
+
+def clients(kernel: Path) -> Outcome:
+    """Senders in Rust, C and Python are served, refused and cleaned up."""
+    ended = machine.boot(
+        ["python3", "-m", "enokitest.clients_guest", kernel / "test_modules/enoki_echo.ko", build()],
+        log="clients.log",
+        env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
+        options=["--kernel", str(kernel), "--cpus", "1", "--timeout", "900"],
+    )
+    return _judged(ended, parse(ended.lines))
+
+
+def flood(kernel: Path, hints: int = HINTS) -> Outcome:
+    """So many hints and as many messages, none lost, torn or out of order; and the price of one."""
+    flood_program = build() / "examples/flood"
+    ended = machine.boot(
+        [machine.GUEST / "flood.sh", kernel / "test_modules/enoki_echo.ko", flood_program, str(hints)],
+        log="flood.log",
+        options=["--kernel", str(kernel), "--cpus", "1", "--icount", "--timeout", "7200"],
+    )
+    results, text = Results(), "\n".join(ended.lines)
+    if price := re.search(r"flood: (\d+) ns for a hint", text):
+        within = int(price[1]) <= MOST_INSTRUCTIONS
+        results.passed += within
+        if not within:
+            results.failed.append(f"a hint takes {price[1]} instructions, {MOST_INSTRUCTIONS} are allowed")
+    else:
+        results.failed.append("flood did not say what a hint takes")
+    if f"flood: {hints} hints sent, {hints} messages received" in text:
+        results.passed += 1
+    else:
+        results.failed.append(f"{hints} hints were not all answered")
+    return _judged(ended, results)
+
+
+def _judged(ended: machine.Ended, results: Results) -> Outcome:
+    if ended.problem:
+        results.failed.append(ended.problem)
+    elif ended.status and not results.failed:
+        results.failed.append(f"the guest ended with status {ended.status}")
+    elif not results.total:
+        results.failed.append("nothing ran")
+    return Outcome(results, str(ended.log.relative_to(CHECKOUT)) if results.failed else "")
+
+
+def main() -> int:
+    """make userspace."""
+    say(f"the client library and its examples are in {build().relative_to(CHECKOUT)}/")
+    return 0
+
+
+if __name__ == "__main__":
+    main_wrapper(main)
