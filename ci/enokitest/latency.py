@@ -15,7 +15,7 @@ from .tap import Results
 
 LOADS = ("other", "fifo", "wfq")  # what enoki_run takes; the first is what the others are compared with
 PAIRS = 3
-LOOPS = 2000
+LOOPS = 500
 
 
 def longest(lines: list[str]) -> dict[str, list[int]]:
