@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from . import accel, monitor
+from . import accel, monitor, turns
 from .common import CACHE, CHECKOUT, OUT, Failure, die_with_parent, main_wrapper, point, say
 from .console import Scanner
 
@@ -45,6 +45,7 @@ class Options:
     allow: tuple[str, ...] = ()
     verbose: bool = False
     qemu: tuple[str, ...] = ()
+    round_us: int = 0
 
 
 def find_kernel(name: str) -> Path:
@@ -109,6 +110,8 @@ def virtme(options: Options, use_kvm: bool) -> list[str]:
     args += ["nokaslr", "tsc=reliable", "no_timer_check", "oops=panic", "panic=-1"]
     # Nothing more can be learnt from a guest that hangs.
     args += ["softlockup_panic=1", "softlockup_all_cpu_backtrace=1", "hung_task_panic=1"]
+    if options.round_us:
+        args.append(turns.KERNEL_ARGUMENT)
     for arg in [*args, *options.append]:
         argv += ["-a", arg]
     qemu = list(options.qemu)
@@ -144,10 +147,15 @@ class Vm:
             directory.mkdir(parents=True, exist_ok=True)
         self.base = self.run_dir / self.log.stem
         self.socket = Path(f"/tmp/enoki-vm-{os.getpid()}-{time.monotonic_ns():x}.qmp")
+        self.qtest = self.socket.with_suffix(".qtest")
         self.scanner = Scanner(list(options.allow))
         self.tail: deque[str] = deque(maxlen=40)
         self.begun = False  # the command was started
         self.crashed = False  # QEMU itself, not its guest
+
+    def _mark(self, what: str) -> Path:
+        """The file by which the guest says how far it is."""
+        return Path(f"{self.base}.{what}")
 
     def _read_console(self, pipe: IO[bytes]) -> None:
         with open(self.log, "wb") as log:
@@ -176,6 +184,8 @@ class Vm:
         argv = virtme(self.options, self.use_kvm)
         argv += ["--show-boot-console", "-a", "loglevel=7", "--script-sh", f". {shlex.quote(str(script))}"]
         argv += ["-q=-qmp", f"-q=unix:{self.socket},server=on,wait=off"]
+        if self.options.round_us:
+            argv += [f"-q={arg}" for arg in turns.arguments(self.qtest)]
         try:
             with subprocess.Popen(
                 guarded(argv),
@@ -190,12 +200,12 @@ class Vm:
                 finally:
                     if guest.poll() is None:
                         os.killpg(guest.pid, signal.SIGKILL)
-            self.begun = Path(f"{self.base}.begun").exists()
+            self.begun = self._mark("begun").exists()
             if self.crashed and not self.begun:
                 return QEMU_CRASHED
             return self._judge(timed_out, guest.returncode)
         finally:
-            for path in (script, *(Path(f"{self.base}.{end}") for end in ("status", "begun")), self.socket):
+            for path in (script, self._mark("status"), self._mark("begun"), self.socket, self.qtest):
                 path.unlink(missing_ok=True)
             point(OUT / "log/vm-last.log", Path(self.log.name))
 
@@ -205,6 +215,10 @@ class Vm:
             threading.Thread(target=self._read_console, args=(guest.stderr,), daemon=True),
             threading.Thread(target=self._read_output, args=(guest.stdout,), daemon=True),
         ]
+        ended = threading.Event()
+        if self.options.round_us:
+            words = (self.qtest, self._mark("begun"), ended, self.options.round_us)
+            readers.append(threading.Thread(target=turns.shorten, args=words, daemon=True))
         for reader in readers:
             reader.start()
         timed_out = False
@@ -216,6 +230,7 @@ class Vm:
             monitor.ask_for_tasks(self.socket)
             os.killpg(guest.pid, signal.SIGKILL)
             guest.wait()
+        ended.set()
         for reader in readers:
             reader.join(10)
         return timed_out
@@ -243,7 +258,7 @@ class Vm:
 
     def _status(self) -> int | None:
         try:
-            return int(Path(f"{self.base}.status").read_text())
+            return int(self._mark("status").read_text())
         except (FileNotFoundError, ValueError):
             return None
 
@@ -294,6 +309,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--mem", default="2G", metavar="SIZE")
     parser.add_argument("--icount", action="store_true", help="the clock counts instructions: 1 ns each")
+    parser.add_argument(
+        "--round-us", type=int, default=0, metavar="US", help="with --icount: each CPU has had its turn after US"
+    )
     parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds of real time (default: 600)")
     parser.add_argument("--append", action="append", default=[], metavar="ARG", help="kernel argument; repeatable")
     parser.add_argument("--allow", action="append", default=[], metavar="REGEX", help="reports that are expected")
@@ -308,6 +326,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--cpus takes 1 to 64")
     if not re.fullmatch(r"[1-9]\d*[MG]", args.mem):
         parser.error("--mem takes a size such as 512M or 2G")
+    if args.round_us and not (args.icount and 1 <= args.round_us <= 1000):
+        parser.error("--round-us takes 1 to 1000 and needs --icount")
     if args.timeout <= 0:
         parser.error("--timeout takes a positive number of seconds")
     return args
@@ -319,7 +339,7 @@ def main() -> int:
     try:
         options = Options(
             find_kernel(args.kernel), args.command, args.cpus, args.mem, args.icount, args.timeout,
-            tuple(args.append), tuple(args.allow), args.verbose, tuple(args.qemu),
+            tuple(args.append), tuple(args.allow), args.verbose, tuple(args.qemu), args.round_us,
         )  # fmt: skip
         use_kvm = not args.icount and accel.choose(options)
     except Failure as failure:

@@ -21,7 +21,7 @@ class ArgumentsTest(unittest.TestCase):
     def test_refused(self) -> None:
         """Each of these is a usage error."""
         for argv in ([], ["--cpus", "0", "--", "true"], ["--mem", "lots", "--", "true"],
-                     ["--timeout", "-1", "--", "true"], ["--interactive", "--", "true"], ["--nonsense"]):  # fmt: skip
+                     ["--timeout", "-1", "--", "true"], ["--round-us", "20", "--", "true"], ["--interactive", "--", "true"], ["--nonsense"]):  # fmt: skip
             with self.subTest(argv), contextlib.redirect_stderr(io.StringIO()):
                 self.assertRaises(SystemExit, vm.parse, argv)
 
@@ -50,6 +50,23 @@ class BootTest(unittest.TestCase):
         done = boot("echo hello; echo words >&2; pwd; exit 3")
         self.assertEqual((done.returncode, done.stdout), (3, f"hello\nwords\n{os.getcwd()}\n"))
         self.assertEqual(boot("true").returncode, 0)
+
+    def test_rounds(self) -> None:
+        """With --round-us no CPU waits long for its next turn, while all are busy."""
+        script = """
+import os, time
+late, end = 0, time.perf_counter_ns() + 40_000_000
+cpu = next((n for n in (1, 2, 3) if os.fork() == 0), 0)
+os.sched_setaffinity(0, {cpu})
+last = time.perf_counter_ns()
+while last < end:
+    now = time.perf_counter_ns()
+    late += now - last > 150_000
+    last = now
+print(late)
+"""
+        late = boot(f"python3 -c '{script}' | sort -n | tail -1", "--cpus", "4", "--icount", "--round-us", "20").stdout
+        self.assertLess(int(late), 10)
 
     def test_surroundings(self) -> None:
         """What every command finds in a guest."""
