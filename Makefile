@@ -3,7 +3,7 @@
 MINUTES ?= 30
 KERNEL  ?= release
 
-.PHONY: help run shell test test-all bench-pipe userspace soak series linux patches lint clean
+.PHONY: help run shell test test-all bench-pipe bench-shinjuku userspace soak series linux patches lint clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,6 +29,9 @@ test-all: ## the slow configurations too
 
 bench-pipe: ## instructions per pipe operation of every class
 	@ci/bench pipe
+
+bench-shinjuku: ## short requests behind long ones, under every class (an hour)
+	@ci/bench shinjuku
 
 userspace: ## the library by which programs talk to policies, in out/userspace
 	@ci/userspace build

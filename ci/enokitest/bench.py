@@ -1,16 +1,15 @@
-"""ci/bench: measurements. pipe counts instructions for a switch between two tasks, by class.
+"""ci/bench pipe counts instructions for a switch between two tasks, by class.
 
 Under icount the guest's clock advances 1 ns for each instruction that any of its CPUs runs,
 so what a clock reads as ns for an operation is instructions; repeatable to about 0.3 %.
 """
 
-import argparse
 import json
 import re
 from dataclasses import asdict, dataclass
 
 from enokici import build as kernels
-from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
+from enokici.common import CHECKOUT, OUT, Failure
 
 from . import machine, prepare
 from .suite import Outcome
@@ -107,7 +106,7 @@ def measure(repeats: int = REPEATS) -> tuple[list[Figure], machine.Ended]:
     """Boots the release kernel under icount and measures all classes."""
     kernel = kernels.build("release")
     programs = prepare.selftests(kernel)
-    scx = prepare.scx_simple(kernel)
+    scx = prepare.scx(kernel) / "scx_simple"
     words = [":".join(words).replace(" ", "_") for words in CLASSES]
     ended = machine.boot(
         [machine.GUEST / "pipe.sh", programs, scx, str(OPERATIONS), str(repeats), *words],
@@ -180,15 +179,3 @@ def pipe() -> int:
     if ended.status:
         raise Failure(f"{ended.problem or f'the guest ended with status {ended.status}'}; see {ended.log}")
     return 0
-
-
-def main() -> int:
-    """The command line of ci/bench."""
-    parser = argparse.ArgumentParser(prog="ci/bench", description="Measures; tables here, JSON in out/bench/.")
-    parser.add_argument("what", choices=("pipe",))
-    parser.parse_args()
-    return pipe()
-
-
-if __name__ == "__main__":
-    main_wrapper(main)

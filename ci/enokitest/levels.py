@@ -11,7 +11,7 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, latency, machine, prepare, style, userspace
+from . import bench, bench_shinjuku, latency, machine, prepare, style, userspace
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -150,7 +150,7 @@ def selftests(
     """Selftests in one boot, all of them or until a line of their output matches."""
     kernel = kernels.build(flavour)
     env = {
-        "SCX_SIMPLE": str(prepare.scx_simple(kernel)),
+        "SCX_SIMPLE": str(prepare.scx(kernel) / "scx_simple"),
         "TEST_MODULES": str(kernel / "test_modules"),
         "SEED": os.environ.get("SEED") or str(time.time_ns()),
         **(env or {}),
@@ -307,6 +307,7 @@ def run(suite: Suite, full: bool) -> None:
             for cpus in STORMS:
                 suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
+        suite.group("shinjuku against EEVDF", bench_shinjuku.gate)
         suite.group("many hints", lambda: userspace.flood(kernels.build("release"), userspace.MANY_HINTS))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))

@@ -1,4 +1,4 @@
-"""Builds what runs in the guest from the composed tree: the selftests, and scx_simple."""
+"""Builds what runs in the guest from the composed tree: the selftests, and schedulers of sched_ext."""
 
 import hashlib
 import os
@@ -20,6 +20,8 @@ SELFTEST_PATHS = [
     "tools/testing/selftests/kselftest_harness.h",
     "tools/testing/selftests/kselftest",
 ]
+# Schedulers that others are compared with.
+SCX = ("scx_simple", "scx_central")
 SCX_PATHS = ["tools", "scripts", "kernel/bpf/preload", "kernel/sched", "include/uapi", "include/linux", "Makefile"]
 PROGRAMS = OUT / "selftests"
 
@@ -86,18 +88,19 @@ def built_once(name: str, made_of: str, make: Callable[[Path], Path]) -> Path:
     return target
 
 
-def scx_simple(kernel: Path) -> Path:
-    """Builds tools/sched_ext's scx_simple from the composed tree, once for each state of its source."""
+def scx(kernel: Path) -> Path:
+    """Builds some of tools/sched_ext from the composed tree, once for each state of its source."""
     tree = compose.compose()
 
     def make(scratch: Path) -> Path:
         source, objects = scratch / "source", scratch / "objects"
         compose.export(tree, source, SCX_PATHS)
         objects.mkdir()
+        made = objects / "build/bin"
         argv = ["make", jobs(), "-C", str(source / "tools/sched_ext"), f"O={objects}", "BPFTOOL=/usr/sbin/bpftool"]
-        argv += [f"VMLINUX_BTF={kernel}/vmlinux", str(objects / "build/bin/scx_simple")]
+        argv += [f"VMLINUX_BTF={kernel}/vmlinux", *(str(made / name) for name in SCX)]
         _make(argv, OUT / "log/build-sched_ext.log")
-        return objects / "build/bin/scx_simple"
+        return made
 
     made_of = pristine.text("ls-tree", "-d", tree, "tools/sched_ext", "tools/lib", "tools/bpf")
-    return built_once("scx_simple", made_of, make)
+    return built_once("sched_ext", made_of + " ".join(SCX), make)

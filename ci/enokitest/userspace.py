@@ -15,6 +15,8 @@ from .tap import Results, parse
 
 CLIENT = CHECKOUT / "userspace/enoki-client"
 BUILT = OUT / "userspace"
+BENCH = OUT / "bench/bin"
+WORKLOADS = ("rocks",)
 # User code that sends a hint without a system call, in instructions.
 MOST_INSTRUCTIONS = 150
 HINTS, MANY_HINTS = 200_000, 10_000_000
@@ -45,6 +47,23 @@ def build() -> Path:
         ):  # fmt: skip
             _put(path, BUILT / path.parent.name / path.name)
     return BUILT
+
+
+def workloads() -> Path:
+    """Builds what the benchmarks run; returns the directory that has the programs."""
+    target = CACHE / "build/userspace"
+    with locked(CACHE / "build/userspace.lock", "building the workloads"):
+        _run(
+            ["cargo", "build", "--locked", "--quiet", "--release", "--package", "enoki-bench", "--bins"],
+            CARGO_HOME=str(CACHE / "cargo"),
+            CARGO_TARGET_DIR=str(target),
+            # Debian's RocksDB, not one that is built from source.
+            ROCKSDB_LIB_DIR="/usr/lib/x86_64-linux-gnu",
+            ROCKSDB_INCLUDE_DIR="/usr/include",
+        )
+        for program in WORKLOADS:
+            _put(target / "release" / program, BENCH / program)
+    return BENCH
 
 
 def _put(source: Path, place: Path) -> None:

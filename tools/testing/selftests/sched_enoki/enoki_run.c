@@ -5,9 +5,9 @@
  *   enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...
  *
  * POLICY is the name of a registered policy (fifo, wfq), an id from 1 to 99, or
- * one of the classes "other", "batch", "idle" and "rt" (SCHED_FIFO, priority 1),
- * so that the same line can run a command beside Enoki too. The command and its
- * children are attached; chrt(1) does not know the class yet.
+ * one of the classes "other", "batch", "idle", "rt" (SCHED_FIFO, priority 1) and
+ * "rr" (SCHED_RR), so that the same line can run a command beside Enoki too. The
+ * command and its children are attached; chrt(1) does not know the class yet.
  */
 #include <errno.h>
 #include <sched.h>
@@ -26,7 +26,7 @@ static const struct {
 	int prio;
 } classes[] = {
 	{ "other", SCHED_OTHER, 0 }, { "batch", SCHED_BATCH, 0 },
-	{ "idle", SCHED_IDLE, 0 }, { "rt", SCHED_FIFO, 1 },
+	{ "idle", SCHED_IDLE, 0 }, { "rt", SCHED_FIFO, 1 }, { "rr", SCHED_RR, 1 },
 };
 
 static void __noreturn usage(void)
