@@ -124,8 +124,8 @@ def gate() -> Outcome:
     """The regression gate: the same measurement, a little shorter."""
     got, ended = measure(repeats=3)
     results = Results()
-    if ended.problem or ended.status:
-        results.failed.append(ended.problem or f"the guest ended with status {ended.status}")
+    if ended.failure:
+        results.failed.append(ended.failure)
     for name, peer, ratio, aim in ratios(got):
         if ratio <= aim:
             results.passed += 1
@@ -156,7 +156,7 @@ def unused() -> Outcome:
         )
         values = [float(line) for line in ended.lines if re.fullmatch(r"\d+\.\d", line)]
         if ended.status or len(values) != 2 * REPEATS:
-            results.failed.append(f"{flavour}: {ended.problem or f'the guest ended with status {ended.status}'}")
+            results.failed.append(f"{flavour}: {ended.failure or 'not all was measured'}")
             return Outcome(results, str(ended.log.relative_to(CHECKOUT)))
         measured[flavour] = [median(values[:REPEATS]), median(values[REPEATS:])]
     notes = []
@@ -176,6 +176,6 @@ def pipe() -> int:
     for name, peer, ratio, aim in ratios(got):
         print(f"{name} is {ratio:.3f} × {peer} on one CPU (aim: at most {aim:.2f})")
     print(f"written to {(OUT / 'bench/pipe.json').relative_to(CHECKOUT)}")
-    if ended.status:
-        raise Failure(f"{ended.problem or f'the guest ended with status {ended.status}'}; see {ended.log}")
+    if ended.failure:
+        raise Failure(f"{ended.failure}; see {ended.log}")
     return 0

@@ -77,8 +77,8 @@ def measure(compared: Sequence[classes.Class], loads: Sequence[float], batch: bo
         options=["--kernel", "release", "--cpus", "4", "--icount", "--round-us", "20", "--timeout", "14400"],
         show=show,
     )
-    if ended.problem or ended.status:
-        raise Failure(f"{ended.problem or f'the guest ended with status {ended.status}'}; see {ended.log}")
+    if ended.failure:
+        raise Failure(f"{ended.failure}; see {ended.log}")
     return rows
 
 

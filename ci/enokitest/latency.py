@@ -54,7 +54,7 @@ def gate() -> Outcome:
     )
     found = longest(ended.lines)
     results = judged(found)
-    if ended.problem or ended.status:
-        results.failed.append(ended.problem or f"the guest ended with status {ended.status}")
+    if ended.failure:
+        results.failed.append(ended.failure)
     note = ", ".join(f"{load} {max(values)} us" for load, values in found.items())
     return Outcome(results, note if not results.failed else str(ended.log.relative_to(CHECKOUT)))

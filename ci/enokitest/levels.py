@@ -130,7 +130,7 @@ def _steps(ended: machine.Ended, wanted: list[str]) -> Outcome:
     if ended.problem:
         results.failed.append(ended.problem)
     elif ended.status:
-        results.failed.append(f"the guest ended with status {ended.status}")
+        results.failed.append(ended.failure)
     elif not seen:
         results.failed.append("nothing ran")
     note = str(ended.log.relative_to(CHECKOUT)) if results.failed else ""

@@ -37,6 +37,11 @@ class Ended:
             return problem
         return f"{problem or words[REPORTED]}: {reports[0][:150]}"
 
+    @property
+    def failure(self) -> str:
+        """Why the run is no good: the machine's fault or the command's. Empty if it is."""
+        return self.problem or (f"the guest ended with status {self.status}" if self.status else "")
+
 
 def stale_breakpoint(lines: Sequence[str]) -> bool:
     """Did the emulator execute a breakpoint that was not in the guest's memory any more?

@@ -114,7 +114,7 @@ def _judged(ended: machine.Ended, results: Results) -> Outcome:
     if ended.problem:
         results.failed.append(ended.problem)
     elif ended.status and not results.failed:
-        results.failed.append(f"the guest ended with status {ended.status}")
+        results.failed.append(ended.failure)
     elif not results.total:
         results.failed.append("nothing ran")
     return Outcome(results, str(ended.log.relative_to(CHECKOUT)) if results.failed else "")

@@ -4,7 +4,10 @@
 //! It fails if anything is lost, torn or out of order. It also prints how long a hint takes that is
 //! sent without a system call; under QEMU's icount that is in instructions.
 
-use enoki_client::{layout, About, Client, Entry, Hints, Messages};
+mod echo;
+
+use echo::{Answer, Call};
+use enoki_client::{About, Client, Entry, Hints, Messages};
 use std::{error::Error, time::Instant};
 
 /// The number of the policy.
@@ -13,30 +16,6 @@ const ECHO: u32 = 70;
 const ROOM: u32 = 4096;
 /// What it is asked for: the same again.
 const OP_ECHO: u32 = 1;
-
-layout! {
-    /// What it takes.
-    pub struct Call("echo_call", 1) {
-        /// What to do.
-        pub op: u32,
-        /// Whatever.
-        pub tag: u32,
-        /// Whatever else.
-        pub value: u64,
-    }
-}
-
-layout! {
-    /// What it answers.
-    pub struct Answer("echo_answer", 2) {
-        /// That of the call.
-        pub tag: u32,
-        /// Whom it was about.
-        pub about: u32,
-        /// That of the call.
-        pub value: u64,
-    }
-}
 
 /// What a count is told apart by: nothing that is torn looks like this.
 fn call(count: u64) -> Call {

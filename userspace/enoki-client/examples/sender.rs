@@ -7,32 +7,11 @@
 //!   sender quota N          more than N in a second: refused
 //!   sender forever          until it is killed
 
+mod echo;
+
+use echo::{Answer, Call};
 use enoki_client::{layout, About, Client};
 use std::{error::Error, io};
-
-layout! {
-    /// What the policy takes.
-    pub struct Call("echo_call", 1) {
-        /// What to do: 0 nothing, 1 answer.
-        pub op: u32,
-        /// Whatever.
-        pub tag: u32,
-        /// Whatever else.
-        pub value: u64,
-    }
-}
-
-layout! {
-    /// What it answers.
-    pub struct Answer("echo_answer", 2) {
-        /// That of the call.
-        pub tag: u32,
-        /// Whom it was about.
-        pub about: u32,
-        /// That of the call.
-        pub value: u64,
-    }
-}
 
 layout! {
     /// What it does not take.

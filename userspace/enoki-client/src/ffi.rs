@@ -175,6 +175,17 @@ unsafe extern "C" fn enoki_client_messages(
 
 /// # Safety
 ///
+/// `hint` must be NULL or of that size, for as long as what is returned lives.
+unsafe fn hint_bytes<'a>(hint: *const c_void, size: usize) -> io::Result<&'a [u8]> {
+    if hint.is_null() {
+        return Err(errno(libc::EINVAL));
+    }
+    // SAFETY: By the requirements of this function.
+    Ok(unsafe { slice::from_raw_parts(hint.cast::<u8>(), size) })
+}
+
+/// # Safety
+///
 /// As for [`client()`]; `hint` must be NULL or of the size of a hint.
 #[no_mangle]
 unsafe extern "C" fn enoki_client_send(
@@ -186,11 +197,8 @@ unsafe extern "C" fn enoki_client_send(
         // SAFETY: By the requirements of this function.
         let client = unsafe { client(raw)? };
         let writer = client.hints.as_mut().ok_or(errno(libc::ENOENT))?;
-        if hint.is_null() {
-            return Err(errno(libc::EINVAL));
-        }
         // SAFETY: By the requirements of this function.
-        let bytes = unsafe { slice::from_raw_parts(hint.cast::<u8>(), client.hint_size) };
+        let bytes = unsafe { hint_bytes(hint, client.hint_size)? };
         writer
             .push(u64::from(tid as u32), bytes)
             .map_err(|_| errno(libc::EAGAIN))?;
@@ -210,11 +218,8 @@ unsafe extern "C" fn enoki_client_send_now(
     result(|| {
         // SAFETY: By the requirements of this function.
         let client = unsafe { client(raw)? };
-        if hint.is_null() {
-            return Err(errno(libc::EINVAL));
-        }
         // SAFETY: By the requirements of this function.
-        let bytes = unsafe { slice::from_raw_parts(hint.cast::<u8>(), client.hint_size) };
+        let bytes = unsafe { hint_bytes(hint, client.hint_size)? };
         client.device.hint(tid, bytes)?;
         Ok(0)
     })
