@@ -20,7 +20,7 @@
 /* More than will be made. */
 #define TIMES		1000000000L
 /* Some take long where each answer does. */
-#define HACKBENCH_SECONDS	200
+#define HACKBENCH_SECONDS	400
 
 static const char *const kinds[] = { "drop", "delay", "duplicate", "garbage" };
 
@@ -70,7 +70,7 @@ static bool hackbench(int id)
 			_exit(127);
 		if (!freopen("/dev/null", "w", stdout))
 			_exit(127);
-		execlp("hackbench", "hackbench", "-g", "1", "-l", "20", NULL);
+		execlp("hackbench", "hackbench", "-g", "1", "-l", "5", NULL);
 		_exit(127);
 	}
 	if (!AWAIT_FOR(HACKBENCH_SECONDS, waitpid(pid, &status, WNOHANG) == pid))
@@ -126,7 +126,7 @@ static bool survives(const struct policy *p, const char *group, const char *kind
 		SKIP(return, "the kernel has no CONFIG_FAULT_INJECTION_DEBUG_FS"); \
 	faults_off();							\
 	ASSERT_NE(NULL, __group);					\
-	ASSERT_EQ(0, cgroup_write(__group, "cpu.weight", "1000"));	\
+	ASSERT_EQ(0, cgroup_write(__group, "cpu.weight", "300"));	\
 	EXPECT_TRUE(survives(self->p, __group, kind, 1));		\
 	EXPECT_TRUE(survives(self->p, __group, kind, 10));		\
 	EXPECT_TRUE(survives(self->p, __group, kind, 100));		\

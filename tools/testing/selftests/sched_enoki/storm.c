@@ -106,6 +106,15 @@ static const char *const stress[] = {
 
 static const char *const *const bombs[] = { nothing, nothing, stress };
 
+/*
+ * Two hundred tasks on a CPU wait long where each is fair to all others, once the host has stopped
+ * that CPU for a while. Stalls are others' subject.
+ */
+static bool patient(const struct policy *p)
+{
+	return !policy_write(p, "timeout_ms", "60000");
+}
+
 static bool cycle(const struct policy *p, const pid_t *pids, int nr_pids, int i)
 {
 	int cpu = 1 + i % 3, k;
@@ -120,7 +129,7 @@ static bool cycle(const struct policy *p, const pid_t *pids, int nr_pids, int i)
 		return false;
 	if (plug && cpu_set_online(cpu, true))
 		return false;
-	if (!all_went_on() || !policy_reload(p))
+	if (!all_went_on() || !policy_reload(p) || !patient(p))
 		return false;
 	for (k = 0; k < nr_workers(); k++)
 		if (enoki_attach(nth_worker(k)->pid, p->id))
@@ -141,7 +150,7 @@ static bool cycle_all(const struct policy *p, int n)
 			comes_and_goes(p->id, bombs[k]);
 		ok = pids[k] > 0 && ok;
 	}
-	ok = ok && crowd(p);
+	ok = ok && patient(p) && crowd(p);
 	for (i = 0; ok && i < n; i++) {
 		ok = cycle(p, pids, nr, i);
 		if (!ok)
