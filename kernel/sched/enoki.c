@@ -778,8 +778,11 @@ static int enoki_steal(struct rq *rq, struct rq_flags *rf, struct enoki_sched *e
 	return err;
 }
 
-/* Nothing to run here: ask each policy for a task of another CPU. */
-static void enoki_balance(struct rq *rq, struct rq_flags *rf)
+/*
+ * Nothing to run here: ask each policy for a task of another CPU. Not inlined, since a
+ * pick that finds a task here would save and restore the registers for it.
+ */
+static noinline void enoki_balance(struct rq *rq, struct rq_flags *rf)
 {
 	struct enoki_key key;
 	struct enoki_sched *es;
@@ -839,7 +842,8 @@ static struct task_struct *enoki_pick_again(struct rq *rq)
 	return p;
 }
 
-static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, bool server)
+static __always_inline struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf,
+							 bool server)
 {
 	struct enoki_rq *erq = &rq->enoki;
 	struct task_struct *p = NULL;
@@ -854,8 +858,11 @@ static struct task_struct *enoki_do_pick(struct rq *rq, struct rq_flags *rf, boo
 	if (unlikely(!cpu_active(cpu_of(rq))))
 		return enoki_force_pick(rq);
 
-	if (erq->nr_running)
+	if (erq->nr_running) {
+		if (!server && unlikely(rq->cfs.h_nr_runnable) && enoki_fair_turn(rq))
+			return NULL;
 		p = enoki_pick_local(rq);
+	}
 
 	/*
 	 * The deadline server must not drop the lock, and under core scheduling
@@ -1040,6 +1047,9 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	if (enoki_call_task_tick(es, rq, token) && !enoki_group_has_time(rq, curr))
 		resched_curr(rq);
 
+	if (rq->cfs.h_nr_runnable && enoki_fair_behind(rq))
+		resched_curr(rq);
+
 	if (rq->enoki.nr_active < 2)
 		return;
 
@@ -1088,8 +1098,8 @@ static unsigned int get_rr_interval_enoki(struct rq *rq, struct task_struct *p)
  * enoki_can_stop_tick - does the class need no tick on a run queue?
  * @rq: the run queue, locked
  *
- * Return: at most one attached task is ready there, no cpu.max applies to it, and
- * none waits on a sibling for it to end.
+ * Return: at most one attached task is ready there, no cpu.max applies to it, no fair
+ * one waits for a turn, and none on a sibling for it to end.
  */
 bool enoki_can_stop_tick(struct rq *rq)
 {
@@ -1100,7 +1110,7 @@ bool enoki_can_stop_tick(struct rq *rq)
 
 	p = list_first_entry(&rq->enoki.runnable, struct task_struct, enoki.run_node);
 
-	return !enoki_core_waits(rq) && !enoki_bandwidth_limited(p);
+	return !rq->cfs.h_nr_queued && !enoki_core_waits(rq) && !enoki_bandwidth_limited(p);
 }
 
 /**

@@ -412,11 +412,17 @@ void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task);
 /* timer.c */
 void enoki_slice_start(struct rq *rq, struct task_struct *p);
 void enoki_slice_check(struct rq *rq, struct task_struct *p);
+void enoki_slice_arm_by(struct rq *rq, u64 end);
 void enoki_server_init(struct rq *rq);
 void enoki_kick(struct rq *rq, bool resched, bool slice);
 void enoki_kick_done(struct rq *rq);
 int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
+
+/* fair.c */
+bool enoki_fair_behind(struct rq *rq);
+bool enoki_fair_turn(struct rq *rq);
+u64 enoki_fair_over(struct rq *rq);
 
 /* group.c */
 #ifdef CONFIG_FAIR_GROUP_SCHED

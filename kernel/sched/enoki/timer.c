@@ -2,12 +2,12 @@
 /*
  * Time for policies: slices, kicks and timers.
  *
- * Each run queue has one timer for the slice of its running task. It is left
- * to run out rather than cancelled or moved at every switch: when it fires too
- * early it looks when the slice of the day ends and goes on until then. It is
- * armed only when a second task waits, and only on its own CPU; a CPU that
- * wants another's timer armed, or another CPU to pick again, sends it a hard
- * irq_work, because two run queues must not be locked at once for that.
+ * Each run queue has one timer for the slice of its running task, or for the turn
+ * of the fair class. It is left to run out rather than cancelled or moved at every
+ * switch: when it fires too early it looks when the slice of the day ends and goes
+ * on until then. It is armed only when a second task waits, and only on its own
+ * CPU; a CPU that wants another's timer armed, or another CPU to pick again, sends
+ * it a hard irq_work, because two run queues must not be locked at once for that.
  */
 
 /* Shorter slices would be spent on switching. */
@@ -38,6 +38,17 @@ static void enoki_slice_arm(struct rq *rq, u64 end)
 	rq->enoki.slice_armed = end;
 	hrtimer_start(&rq->enoki.slice_timer, ns_to_ktime(delta),
 		      HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+/**
+ * enoki_slice_arm_by - have the timer go off no later than that
+ * @rq: the run queue of this CPU, locked
+ * @end: the time, by its clock
+ */
+void enoki_slice_arm_by(struct rq *rq, u64 end)
+{
+	if (!hrtimer_is_queued(&rq->enoki.slice_timer) || rq->enoki.slice_armed > end)
+		enoki_slice_arm(rq, end);
 }
 
 /**
@@ -109,7 +120,7 @@ static enum hrtimer_restart enoki_slice_fn(struct hrtimer *timer)
 {
 	struct rq *rq = container_of(timer, struct rq, enoki.slice_timer);
 	struct enoki_rq *erq = &rq->enoki;
-	u64 next = 0;
+	u64 next, over;
 
 	guard(rq_lock)(rq);
 	update_rq_clock(rq);
@@ -117,6 +128,9 @@ static enum hrtimer_restart enoki_slice_fn(struct hrtimer *timer)
 	if (erq->kick_due && (s64)(erq->kick_due - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS)
 		enoki_kick_now(rq);
 	next = erq->kick_due;
+	over = enoki_fair_over(rq);
+	if (over && (!next || over < next))
+		next = over;
 
 	if (enoki_slice_matters(rq, rq->donor)) {
 		if ((s64)(rq->donor->enoki.slice_end - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS) {
@@ -143,8 +157,7 @@ static void enoki_kick_later(struct rq *rq)
 	struct enoki_rq *erq = &rq->enoki;
 
 	erq->kick_due = erq->kick_next;
-	if (!hrtimer_is_queued(&erq->slice_timer) || erq->slice_armed > erq->kick_due)
-		enoki_slice_arm(rq, erq->kick_due);
+	enoki_slice_arm_by(rq, erq->kick_due);
 }
 
 static void enoki_kick_fn(struct irq_work *work)

@@ -215,6 +215,46 @@ TEST_EACH(fair_task_beside)
 }
 
 /*
+ * What an ordinary task has beside an attached one comes in turns that are short, and that
+ * a real-time task can interrupt. Those of a deadline server are neither.
+ */
+TEST_EACH(rt_task_beside_both)
+{
+	int cpu = nth_cpu_online(nr_cpus_online() - 1), status;
+	struct worker *low = worker_start_on(cpu, W_SPIN, 0);
+	struct worker *hog = worker_start_on(cpu, W_SPIN, self->p->id);
+	uint64_t end, before, had, all = 0, at_once = 0;
+	pid_t pid;
+
+	ASSERT_NE(NULL, low);
+	ASSERT_NE(NULL, hog);
+	if (!server_param("fair", cpu, "runtime"))
+		SKIP(return, "the deadline server of this CPU is off");
+	pid = test_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (pin(0, cpu) || set_class(0, SCHED_FIFO, 10))
+			_exit(1);
+		end = cpu_time(hog->pid) + HOG_CPU_TIME;
+		while (cpu_time(hog->pid) < end) {
+			before = cpu_time(low->pid);
+			nap(2000);
+			had = cpu_time(low->pid) - before;
+			all += had;
+			if (had > 10 * NSEC_PER_MSEC)
+				at_once += had;
+		}
+		fprintf(stderr, "# between two naps: %llu of %llu ms at once\n",
+			(unsigned long long)(at_once / NSEC_PER_MSEC),
+			(unsigned long long)(all / NSEC_PER_MSEC));
+		/* A clock that goes on while the host does something else makes some of it. */
+		_exit(all < HOG_CPU_TIME / 100 || at_once > all / 2);
+	}
+	ASSERT_TRUE(AWAIT_FOR(120, waitpid(pid, &status, WNOHANG) == pid));
+	EXPECT_EQ(0, status);
+}
+
+/*
  * Kernel threads below the class, on every CPU: kworkers (stat_refresh runs one on
  * each CPU and waits for all), RCU (membarrier waits for a grace period).
  */
