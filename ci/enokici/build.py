@@ -48,6 +48,8 @@ FLAVOURS = {
     "release": Flavour(("x86", "release")),
     "debug": Flavour(("x86", "debug")),
     "rt": Flavour(("x86", "debug", "rt")),
+    # The checks of the other keep interrupts off for longer than anything of the scheduler's.
+    "rt-release": Flavour(("x86", "release", "rt")),
     "kasan": Flavour(("x86", "kasan"), make=("LLVM=1",)),
     # The scheduler's Makefile leaves it out, and all else would only take the watchpoints.
     "kcsan": Flavour(("x86", "kcsan"), make=("KCSAN_SANITIZE=n", "KCSAN_SANITIZE_build_policy.o=y")),

@@ -15,7 +15,7 @@ from .tap import Results
 
 LOADS = ("other", "fifo", "wfq")  # what enoki_run takes; the first is what the others are compared with
 PAIRS = 3
-LOOPS = 500
+LOOPS = 1000
 
 
 def longest(lines: list[str]) -> dict[str, list[int]]:
@@ -46,11 +46,11 @@ def judged(found: dict[str, list[int]]) -> Results:
 
 def gate() -> Outcome:
     """cyclictest on the kernel for real time."""
-    programs = prepare.selftests(kernels.build("rt"))
+    programs = prepare.selftests(kernels.build("rt-release"))
     ended = machine.boot(
         [machine.GUEST / "cyclictest.sh", programs, str(PAIRS), str(LOOPS), *LOADS],
         log="cyclictest.log",
-        options=["--kernel", "rt", "--cpus", "2", "--icount", "--timeout", "2400"],
+        options=["--kernel", "rt-release", "--cpus", "2", "--icount", "--round-us", "20", "--timeout", "2400"],
     )
     found = longest(ended.lines)
     results = judged(found)

@@ -11,7 +11,7 @@ for ((pair = 0; pair < pairs; pair++)); do
 		"$programs/enoki_run" "$load" stress-ng --quiet --switch 2 --fork 2 --futex 1 --cpu 1 --timeout 0 &
 		pid=$!
 		until [ "$(pgrep -c stress-ng)" -gt 6 ]; do sleep 0.05; done
-		latencies=$(cyclictest --quiet --mlockall --smp --priority 90 --interval 1000 --loops "$loops")
+		latencies=$(chrt -f 95 cyclictest --quiet --mlockall --smp --priority 90 --interval 1000 --loops "$loops")
 		echo latency "$load" "$(sed -n 's/.*Max: *//p' <<<"$latencies" | paste -sd' ')"
 		kill "$pid"
 		wait "$pid" || true
