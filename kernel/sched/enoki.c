@@ -212,8 +212,8 @@ static inline void enoki_check_counts(struct rq *rq) { }
 #endif
 
 /*
- * Tasks that switch often need not tell the deadline server each time; so much of
- * its runtime makes no difference to it, unless it is the server that runs them.
+ * Tasks that switch often need not tell the deadline servers each time; so much of
+ * their runtime makes no difference to them, unless it is Enoki's that runs the task.
  */
 #define ENOKI_SERVER_BATCH_NS	(100 * NSEC_PER_USEC)
 
@@ -231,6 +231,9 @@ static void update_curr_enoki(struct rq *rq)
 	erq->server_ns += delta;
 	if (erq->server_ns >= ENOKI_SERVER_BATCH_NS || rq->dl_server == &rq->enoki_server) {
 		dl_server_update(&rq->enoki_server, erq->server_ns);
+		/* No fair task would have had the CPU if it had been idle. */
+		if (!rq->cfs.h_nr_runnable)
+			dl_server_update(&rq->fair_server, erq->server_ns);
 		erq->server_ns = 0;
 	}
 
@@ -859,7 +862,8 @@ static __always_inline struct task_struct *enoki_do_pick(struct rq *rq, struct r
 		return enoki_force_pick(rq);
 
 	if (erq->nr_running) {
-		if (!server && unlikely(rq->cfs.h_nr_runnable) && enoki_fair_turn(rq))
+		if (!server && unlikely(rq->cfs.h_nr_runnable || erq->fair_until) &&
+		    enoki_fair_turn(rq))
 			return NULL;
 		p = enoki_pick_local(rq);
 	}
@@ -1047,7 +1051,7 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	if (enoki_call_task_tick(es, rq, token) && !enoki_group_has_time(rq, curr))
 		resched_curr(rq);
 
-	if (rq->cfs.h_nr_runnable && enoki_fair_behind(rq))
+	if (rq->cfs.h_nr_runnable && enoki_fair_due(rq))
 		resched_curr(rq);
 
 	if (rq->enoki.nr_active < 2)

@@ -343,6 +343,14 @@ static inline u64 enoki_clock(struct rq *rq)
 	return rq_clock(rq) - rq->enoki.held_ns;
 }
 
+/* An expiry this close to a time counts as that time. */
+#define ENOKI_SLACK_NS		NSEC_PER_USEC
+
+static inline bool enoki_time_is_up(struct rq *rq, u64 time)
+{
+	return (s64)(time - rq_clock(rq)) <= (s64)ENOKI_SLACK_NS;
+}
+
 /* Slices that are longer would end after everything that is of interest, or overflow. */
 #define ENOKI_MAX_SLICE_NS	(3600ULL * NSEC_PER_SEC)
 
@@ -420,7 +428,7 @@ int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
 
 /* fair.c */
-bool enoki_fair_behind(struct rq *rq);
+bool enoki_fair_due(struct rq *rq);
 bool enoki_fair_turn(struct rq *rq);
 u64 enoki_fair_over(struct rq *rq);
 

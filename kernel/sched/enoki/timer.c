@@ -22,9 +22,6 @@
 /* A policy's timers may take a quarter of the time of a CPU. */
 #define ENOKI_TIMER_SHARE	4
 
-/* An expiry this close to the end of the slice counts as the end. */
-#define ENOKI_SLICE_SLACK_NS	NSEC_PER_USEC
-
 /* Does @p, which runs or is about to, have to share the CPU when its slice ends? */
 static bool enoki_slice_matters(struct rq *rq, struct task_struct *p)
 {
@@ -33,7 +30,7 @@ static bool enoki_slice_matters(struct rq *rq, struct task_struct *p)
 
 static void enoki_slice_arm(struct rq *rq, u64 end)
 {
-	s64 delta = max_t(s64, end - rq_clock(rq), ENOKI_SLICE_SLACK_NS);
+	s64 delta = max_t(s64, end - rq_clock(rq), ENOKI_SLACK_NS);
 
 	rq->enoki.slice_armed = end;
 	hrtimer_start(&rq->enoki.slice_timer, ns_to_ktime(delta),
@@ -116,31 +113,39 @@ void enoki_kick_done(struct rq *rq)
 	erq->kick_next = rq_clock(rq) + took + max(2 * took, ENOKI_KICK_GAP_NS);
 }
 
+/* End the slice of @p if it is over. Return: when it will be, 0 if it is. */
+static u64 enoki_slice_over(struct rq *rq, struct task_struct *p)
+{
+	if (!enoki_time_is_up(rq, p->enoki.slice_end))
+		return p->enoki.slice_end;
+
+	enoki_count(p->enoki.es, slice_end);
+	p->enoki.slice_end = 0;
+	resched_curr(rq);
+
+	return 0;
+}
+
+/* The earlier of two times, of which each may be 0 for never. */
+static u64 enoki_sooner(u64 a, u64 b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 static enum hrtimer_restart enoki_slice_fn(struct hrtimer *timer)
 {
 	struct rq *rq = container_of(timer, struct rq, enoki.slice_timer);
 	struct enoki_rq *erq = &rq->enoki;
-	u64 next, over;
+	u64 next;
 
 	guard(rq_lock)(rq);
 	update_rq_clock(rq);
 
-	if (erq->kick_due && (s64)(erq->kick_due - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS)
+	if (erq->kick_due && enoki_time_is_up(rq, erq->kick_due))
 		enoki_kick_now(rq);
-	next = erq->kick_due;
-	over = enoki_fair_over(rq);
-	if (over && (!next || over < next))
-		next = over;
-
-	if (enoki_slice_matters(rq, rq->donor)) {
-		if ((s64)(rq->donor->enoki.slice_end - rq_clock(rq)) <= ENOKI_SLICE_SLACK_NS) {
-			enoki_count(rq->donor->enoki.es, slice_end);
-			rq->donor->enoki.slice_end = 0;
-			resched_curr(rq);
-		} else if (!next || rq->donor->enoki.slice_end < next) {
-			next = rq->donor->enoki.slice_end;
-		}
-	}
+	next = enoki_sooner(erq->kick_due, enoki_fair_over(rq));
+	if (enoki_slice_matters(rq, rq->donor))
+		next = enoki_sooner(next, enoki_slice_over(rq, rq->donor));
 	if (!next)
 		return HRTIMER_NORESTART;
 

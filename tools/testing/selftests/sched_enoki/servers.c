@@ -215,43 +215,82 @@ TEST_EACH(fair_task_beside)
 }
 
 /*
+ * A task that spins all along, or one that starts its server's wait with a little of its
+ * work, and comes with the rest when that is nearly over.
+ */
+static void work_low(int cpu, bool late)
+{
+	static const unsigned int until_ms[] = { 4, 940, 1000, 2000 };
+	uint64_t now, end = now_ns();
+	unsigned int i;
+
+	if (pin(0, cpu))
+		_exit(1);
+	while (!late)
+		;
+	for (;;) {
+		for (i = 0; i < ARRAY_SIZE(until_ms); i++) {
+			end += (until_ms[i] - (i ? until_ms[i - 1] : 0)) * NSEC_PER_MSEC;
+			while ((now = now_ns()) < end)
+				if (i % 2)
+					nap((end - now) / 1000 + 1);
+		}
+	}
+}
+
+/*
+ * Watches @low from a real-time task until @hog has had its time.
+ * Return: 0 if @low had most of its own in pieces shorter than a server's.
+ */
+static int watch_low(int cpu, pid_t low, pid_t hog)
+{
+	uint64_t before, had, all = 0, at_once = 0, end;
+
+	if (pin(0, cpu) || set_class(0, SCHED_FIFO, 10))
+		return 1;
+	end = cpu_time(hog) + HOG_CPU_TIME;
+	while (cpu_time(hog) < end) {
+		before = cpu_time(low);
+		nap(2000);
+		had = cpu_time(low) - before;
+		all += had;
+		if (had > 10 * NSEC_PER_MSEC)
+			at_once += had;
+	}
+	fprintf(stderr, "# between two naps: %llu of %llu ms at once\n",
+		(unsigned long long)(at_once / NSEC_PER_MSEC),
+		(unsigned long long)(all / NSEC_PER_MSEC));
+	/* A clock that goes on while the host does something else makes some of it. */
+	return all < HOG_CPU_TIME / 1000 || at_once > all / 4;
+}
+
+/*
  * What an ordinary task has beside an attached one comes in turns that are short, and that
  * a real-time task can interrupt. Those of a deadline server are neither.
  */
 TEST_EACH(rt_task_beside_both)
 {
-	int cpu = nth_cpu_online(nr_cpus_online() - 1), status;
-	struct worker *low = worker_start_on(cpu, W_SPIN, 0);
+	int cpu = nth_cpu_online(nr_cpus_online() - 1), status, late;
 	struct worker *hog = worker_start_on(cpu, W_SPIN, self->p->id);
-	uint64_t end, before, had, all = 0, at_once = 0;
-	pid_t pid;
+	pid_t low, rt;
 
-	ASSERT_NE(NULL, low);
 	ASSERT_NE(NULL, hog);
 	if (!server_param("fair", cpu, "runtime"))
 		SKIP(return, "the deadline server of this CPU is off");
-	pid = test_fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		if (pin(0, cpu) || set_class(0, SCHED_FIFO, 10))
-			_exit(1);
-		end = cpu_time(hog->pid) + HOG_CPU_TIME;
-		while (cpu_time(hog->pid) < end) {
-			before = cpu_time(low->pid);
-			nap(2000);
-			had = cpu_time(low->pid) - before;
-			all += had;
-			if (had > 10 * NSEC_PER_MSEC)
-				at_once += had;
-		}
-		fprintf(stderr, "# between two naps: %llu of %llu ms at once\n",
-			(unsigned long long)(at_once / NSEC_PER_MSEC),
-			(unsigned long long)(all / NSEC_PER_MSEC));
-		/* A clock that goes on while the host does something else makes some of it. */
-		_exit(all < HOG_CPU_TIME / 100 || at_once > all / 2);
+	for (late = 0; late < 2; late++) {
+		low = test_fork();
+		ASSERT_LE(0, low);
+		if (!low)
+			work_low(cpu, late);
+		rt = test_fork();
+		ASSERT_LE(0, rt);
+		if (!rt)
+			_exit(watch_low(cpu, low, hog->pid));
+		ASSERT_TRUE(AWAIT_FOR(120, waitpid(rt, &status, WNOHANG) == rt));
+		EXPECT_EQ(0, status) TH_LOG("the ordinary task %s", late ? "comes late" : "spins");
+		kill(low, SIGKILL);
+		EXPECT_EQ(low, waitpid(low, NULL, 0));
 	}
-	ASSERT_TRUE(AWAIT_FOR(120, waitpid(pid, &status, WNOHANG) == pid));
-	EXPECT_EQ(0, status);
 }
 
 /*
