@@ -48,7 +48,7 @@ FLAVOURS = {
     "release": Flavour(("x86", "release")),
     "debug": Flavour(("x86", "debug")),
     "rt": Flavour(("x86", "debug", "rt")),
-    # The checks of the other keep interrupts off for longer than anything of the scheduler's.
+    # The checks of the other keep the CPU for longer than anything of the scheduler's.
     "rt-release": Flavour(("x86", "release", "rt")),
     "kasan": Flavour(("x86", "kasan"), make=("LLVM=1",)),
     # The scheduler's Makefile leaves it out, and all else would only take the watchpoints.
