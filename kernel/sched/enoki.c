@@ -157,6 +157,7 @@ static void enoki_count_in(struct rq *rq, struct task_struct *p)
 	if (!erq->nr_running++) {
 		cpufreq_update_util(rq, 0);
 		enoki_hold(rq, rq->donor);
+		enoki_fair_joined(rq);
 	}
 	dl_server_start(&rq->enoki_server);
 	/* Evaluates the tick, and looks at our count for that. */
@@ -181,7 +182,8 @@ static void enoki_count_out(struct rq *rq, struct task_struct *p)
 	prq->weight -= ent->weight;
 	if (unlikely(ent->flags & ENOKI_P_GROUPED))
 		enoki_group_out(task_group(p), ent->weight);
-	erq->nr_running--;
+	if (!--erq->nr_running)
+		enoki_fair_alone(rq);
 	sub_nr_running(rq, 1);
 }
 

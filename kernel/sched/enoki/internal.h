@@ -428,6 +428,8 @@ int enoki_timers_init(struct enoki_sched *es);
 void enoki_timers_cancel(struct enoki_sched *es);
 
 /* fair.c */
+void enoki_fair_alone(struct rq *rq);
+void enoki_fair_joined(struct rq *rq);
 bool enoki_fair_due(struct rq *rq);
 bool enoki_fair_turn(struct rq *rq);
 u64 enoki_fair_over(struct rq *rq);

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ENOKI_ONCE
@@ -291,6 +293,81 @@ TEST_EACH(rt_task_beside_both)
 		kill(low, SIGKILL);
 		EXPECT_EQ(low, waitpid(low, NULL, 0));
 	}
+}
+
+#define RISES	31
+/* In this time an ordinary task beside it has more than its part by far. */
+#define REST_NS	(20 * NSEC_PER_MSEC)
+
+/* How late it is when it wakes up by a timer, at the median. */
+static void __noreturn rise(uint64_t *median)
+{
+	uint64_t late[RISES];
+	struct timespec due;
+	int i;
+
+	for (i = 0; i < RISES; i++) {
+		uint64_t due_ns = now_ns() + REST_NS;
+
+		due.tv_sec = due_ns / NSEC_PER_SEC;
+		due.tv_nsec = due_ns % NSEC_PER_SEC;
+		if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL))
+			_exit(1);
+		late[i] = now_ns() - due_ns;
+	}
+	*median = median_of(late, RISES);
+	_exit(0);
+}
+
+/* How late is an attached task on that CPU? 0: it cannot be told. */
+static uint64_t lateness(int cpu, int id)
+{
+	uint64_t *median = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0), found;
+	pid_t pid;
+	int status;
+
+	if (median == MAP_FAILED)
+		return 0;
+	pid = test_fork();
+	if (!pid) {
+		if (pin(0, cpu) || enoki_attach(0, id))
+			_exit(1);
+		rise(median);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		*median = 0;
+	found = *median;
+	munmap(median, getpagesize());
+	return found;
+}
+
+/*
+ * An ordinary task that has the CPU whenever no attached one wants it has its part: who wakes
+ * up has it at once, not after one more turn.
+ */
+TEST_EACH(rises_beside_fair)
+{
+	int cpu = nth_cpu_online(nr_cpus_online() - 1);
+	uint64_t alone, beside;
+	struct worker *hog;
+	int i;
+
+	alone = lateness(cpu, self->p->id);
+	ASSERT_NE(0U, alone);
+	hog = worker_start_on(cpu, W_SPIN, 0);
+	ASSERT_NE(NULL, hog);
+	ASSERT_TRUE(worker_lives(hog));
+	/* Less than a turn, of 1 ms; more if the host stops that CPU at the wrong times. */
+	for (i = 0; i < 3; i++) {
+		beside = lateness(cpu, self->p->id);
+		ASSERT_NE(0U, beside);
+		printf("# %llu us late alone, %llu us beside an ordinary task\n",
+		       (unsigned long long)alone / 1000, (unsigned long long)beside / 1000);
+		if (beside < alone + NSEC_PER_MSEC / 2)
+			break;
+	}
+	EXPECT_GT(3, i);
 }
 
 /*

@@ -59,20 +59,13 @@ static void wait_for_knocks(struct knock *k)
 	_exit(0);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 #define KNOCKS	31
 
 /* How long a task waits that wakes beside three hogs on its CPU: the median; 0: it was lost. */
 static uint64_t wait_beside_hogs(const struct policy *p)
 {
 	int cpu = nth_cpu_online(nr_cpus_online() - 1), first = nr_workers(), i;
-	uint64_t waited[KNOCKS] = { 0 };
+	uint64_t waited[KNOCKS] = { 0 }, median = 0;
 	struct knock k;
 
 	k.came = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -103,14 +96,14 @@ static uint64_t wait_beside_hogs(const struct policy *p)
 			break;
 		waited[i] = *k.came - told;
 	}
-	qsort(waited, KNOCKS, sizeof(waited[0]), by_size);
+	median = median_of(waited, KNOCKS);
 out:
 	close(k.pipe[1]);
 	workers_end(first);
 	AWAIT(policy_nr_tasks(p) == 0);
 	munmap(k.came, getpagesize());
 	/* All were answered, or the least is 0. */
-	return waited[0] ? waited[KNOCKS / 2] : 0;
+	return waited[0] ? median : 0;
 }
 
 TEST_ENOKI(short_beside_long)

@@ -925,6 +925,19 @@ uint32_t prng(void)
 
 /* ---- waiting ---- */
 
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+uint64_t median_of(uint64_t *values, size_t nr)
+{
+	qsort(values, nr, sizeof(*values), by_size);
+	return values[nr / 2];
+}
+
 bool await_again(uint64_t deadline)
 {
 	nap(2000);

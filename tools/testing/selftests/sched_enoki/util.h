@@ -196,6 +196,9 @@ uint64_t prng_seed(void);
 uint32_t prng(void);
 static inline uint32_t prng_below(uint32_t n) { return prng() % n; }
 
+/* Sorts them, too. */
+uint64_t median_of(uint64_t *values, size_t nr);
+
 /* Before and after each test. */
 void enoki_require(void);
 const char *enoki_begin(void);
