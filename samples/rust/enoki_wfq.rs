@@ -7,7 +7,7 @@
 //! a period of 6 ms. So over any few periods each task gets time in proportion to its weight.
 //!
 //! - A task that wakes up is at most half a period behind, however long it slept; it runs at once
-//!   if it is far enough behind the task that runs.
+//!   if it is far enough behind the task that runs. No task is ahead by much more than a turn.
 //! - A task is placed where it last ran if that CPU is idle, else on an idle CPU of the same
 //!   cache, else where the least are waiting.
 //! - A CPU that runs out of tasks takes one from the longest queue.
@@ -23,6 +23,10 @@ const LATENCY: Ns = Ns::from_ms(6);
 const MIN_SLICE: Ns = Ns::from_us(750);
 /// The most that a task can be behind when it comes to wait.
 const SLEEPER_CREDIT: Ns = Ns::from_ms(3);
+/// The most that a task can be ahead, in time that it ran: a clock that has gone on while a
+/// hypervisor stopped this CPU says of one that it ran for long, for which it would wait
+/// as long for each of the others.
+const MOST_AHEAD: Ns = Ns::from_ms(8);
 /// How far a task must be behind the one that runs, to interrupt it.
 const WAKEUP_MARGIN: Ns = Ns::from_ms(1);
 /// The weight of nice level 0, at which virtual time passes like real time.
@@ -105,11 +109,13 @@ impl Queue {
     }
 
     fn push(&mut self, mut task: Token) {
-        let weight = u64::from(task.info().weight());
+        let weight = task.info().weight();
         let least = self.min_vruntime.saturating_sub(SLEEPER_CREDIT.0);
+        let most = virtual_time(MOST_AHEAD, weight).saturating_add(self.min_vruntime);
+        let weight = u64::from(weight);
         let entity = task.state_mut();
         entity.weight = weight;
-        entity.vruntime = entity.vruntime.max(least);
+        entity.vruntime = entity.vruntime.max(least).min(most);
         let vruntime = entity.vruntime;
         self.weight = self.weight.wrapping_add(weight);
         self.waiting.insert(vruntime, task);

@@ -460,6 +460,11 @@ macro_rules! module_enoki_scheduler {
             }
 
             #[test]
+            fn stops() {
+                $crate::tests::a_stopped_machine_is_nobodys_fault::<$type>();
+            }
+
+            #[test]
             fn steals() {
                 $crate::tests::idle_cpus_steal::<$type>();
             }

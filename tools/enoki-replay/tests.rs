@@ -363,6 +363,28 @@ pub(crate) fn nobody_is_owed_for_running_alone<S: Scheduler>() {
     sim.finish();
 }
 
+pub(crate) fn a_stopped_machine_is_nobodys_fault<S: Scheduler>() {
+    for nice in [0, 19] {
+        let mut sim = Sim::<S>::new(1).unwrap();
+        let victim = sim.spawn(1, nice);
+        for _ in 0..9 {
+            sim.spawn(1, 0);
+        }
+        while sim.running(0) != Some(victim) {
+            sim.run_cpu(0, SECOND / 1000);
+        }
+        // The clock goes on, and says that it ran.
+        sim.advance(2 * SECOND);
+        sim.pick(0);
+        let before = sim.runtime(victim);
+        sim.run_cpu(0, 10 * SECOND);
+        // Not after each of the others had as much.
+        let gained = sim.runtime(victim) - before;
+        assert!(gained > SECOND / 1000, "{nice}: {gained}");
+        sim.finish();
+    }
+}
+
 pub(crate) fn idle_cpus_steal<S: Scheduler>() {
     let mut sim = Sim::<S>::new(1).unwrap();
     for _ in 0..4 {
