@@ -126,10 +126,10 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
         let _ = (ctx, task);
     }
 
-    /// A task has left the policy alive.
+    /// A task has left the policy alive. By default `task_dead` is called: it is gone, too.
     #[inline]
     fn task_departed(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, Self::Task>) {
-        let _ = (ctx, task);
+        self.task_dead(ctx, task);
     }
 
     /// Where should a task run that is waking up, or was forked, on `prev`? No run queue is
@@ -167,7 +167,14 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     }
 
     /// Time has passed while `task` runs on this CPU. Should `pick_next_task` be asked again?
-    fn task_tick(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, Self::Task>) -> bool;
+    ///
+    /// By default no: a policy that gives [slices](Runnable::slice) is asked when one is over. One
+    /// that has neither lets each task run until it sleeps.
+    #[inline]
+    fn task_tick(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, Self::Task>) -> bool {
+        let _ = (ctx, task);
+        false
+    }
 
     /// Task `woken`, which the policy has got already, became ready to run while `curr` runs on
     /// this CPU. Should `pick_next_task` be asked at once?

@@ -383,10 +383,6 @@ impl Scheduler for Arachne {
         Some(cpu.claim(task).ok()?.slice(slice))
     }
 
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, State>) -> bool {
-        false
-    }
-
     // One that belongs here and waits where it does not.
     fn balance(&self, ctx: &mut Ctx<'_>) -> Option<TaskKey> {
         let here = ctx.cpu().id();

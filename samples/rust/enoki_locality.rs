@@ -93,11 +93,8 @@ impl Scheduler for Locality {
         ctx.lock(&self.queues[task.cpu()]).push_back(task);
     }
 
+    // And when it leaves the policy.
     fn task_dead(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, State>) {
-        self.settle(ctx, task.state_mut(), 0);
-    }
-
-    fn task_departed(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, State>) {
         self.settle(ctx, task.state_mut(), 0);
     }
 
@@ -127,10 +124,6 @@ impl Scheduler for Locality {
             queue.push_back(prev);
         }
         Some(cpu.claim(queue.pop_front()?).ok()?.slice(SLICE))
-    }
-
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, State>) -> bool {
-        false
     }
 
     // One without a place, or from where too many wait.

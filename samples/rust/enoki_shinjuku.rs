@@ -133,11 +133,6 @@ impl Scheduler for Shinjuku {
         Some(cpu.claim(next?).ok()?.slice(self.slice))
     }
 
-    // Turns end by their slices.
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, ()>) -> bool {
-        false
-    }
-
     // The first of the longest queue that may run here.
     fn balance(&self, ctx: &mut Ctx<'_>) -> Option<TaskKey> {
         let here = ctx.cpu().id();

@@ -44,14 +44,6 @@ impl Scheduler for Chain {
         self.push(ctx, task);
     }
 
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Token, _flags: WakeFlags) {
-        self.push(ctx, task);
-    }
-
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Token) {
-        self.push(ctx, task);
-    }
-
     // The one that has waited longest is at the end of the chain; whoever is at its top has to do.
     fn pick_next_task<'c>(
         &self,

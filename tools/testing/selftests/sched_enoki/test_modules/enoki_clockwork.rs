@@ -72,11 +72,6 @@ impl Scheduler for Clockwork {
         Some(cpu.claim(task).ok()?.slice(self.slice))
     }
 
-    // A turn never ends by the tick.
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, ()>) -> bool {
-        false
-    }
-
     // Each one winds the other up, for ever.
     fn timer_fired(&self, ctx: &mut Ctx<'_>, timer: u32) {
         self.wind(ctx, 1 - timer.min(1));

@@ -102,14 +102,6 @@ impl Scheduler for Echo {
         self.enqueue(ctx, task);
     }
 
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Token, _flags: WakeFlags) {
-        self.enqueue(ctx, task);
-    }
-
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Token) {
-        self.enqueue(ctx, task);
-    }
-
     fn pick_next_task<'c>(
         &self,
         ctx: &mut Ctx<'c>,
@@ -122,10 +114,6 @@ impl Scheduler for Echo {
         }
         let task = queue.pop_front()?;
         Some(cpu.claim(task).ok()?.slice(Ns::from_ms(3)))
-    }
-
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, _task: &mut Lent<'_, u64>) -> bool {
-        false
     }
 
     fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, u64>) -> Moved<'m> {
