@@ -147,6 +147,19 @@ impl<'c> Ctx<'c> {
             .unwrap_or(cpu)
     }
 
+    /// A CPU that has nothing to run and that `task` can be placed on: `cpu` if it is one, else
+    /// some other one; if there is none, [`usable_cpu()`](Self::usable_cpu).
+    #[inline]
+    pub fn idle_cpu<T>(&self, task: &Task<T>, cpu: CpuId) -> CpuId {
+        let idle = |&other: &CpuId| {
+            task.allowed_on(other) && self.cpu_active(other) && self.cpu_idle(other)
+        };
+        Some(cpu)
+            .filter(idle)
+            .or_else(|| self.cpus().find(idle))
+            .unwrap_or_else(|| self.usable_cpu(task, cpu))
+    }
+
     /// Has `cpu` choose anew soon: `pick_next_task` is called if tasks of the policy are ready
     /// there, else `balance`. Nothing happens while a task of a higher class runs there.
     #[inline]

@@ -6,8 +6,8 @@
 //! place each of its threads belongs to, a number of its own choice. Threads of one place run on
 //! one CPU, where they find each other's data in the caches and wake each other up without an
 //! interrupt; those of other places run on other CPUs, as long as there are enough. If too many
-//! wait on the CPU of a place, the next one goes where it would without a hint: first in, first
-//! out, on the CPU that it was on.
+//! wait on the CPU of a place, the next one goes where it would without a hint: to a CPU that has
+//! nothing to do, or else where it was; first in, first out on each.
 //!
 //! What it is not for: programs that say nothing, which [`enoki_wfq`](enoki_wfq.rs) serves better;
 //! and places whose threads have more work than one CPU can do.
@@ -109,7 +109,7 @@ impl Scheduler for Locality {
         let usable = |&home: &CpuId| task.allowed_on(home) && ctx.cpu_active(home);
         match task.state().filter(usable) {
             Some(home) if ctx.lock(&self.queues[home]).len() < self.most => home,
-            _ => ctx.usable_cpu(task, prev),
+            _ => ctx.idle_cpu(task, prev),
         }
     }
 
@@ -124,6 +124,14 @@ impl Scheduler for Locality {
             queue.push_back(prev);
         }
         Some(cpu.claim(queue.pop_front()?).ok()?.slice(SLICE))
+    }
+
+    // Who belongs here waits for nobody's slice: what it is told is in the caches now.
+    fn wakeup_preempt(&self, ctx: &mut Ctx<'_>, _: &mut Lent<'_, State>, woken: TaskId) -> bool {
+        let here = ctx.cpu().id();
+        let queue = ctx.lock(&self.queues[here]);
+        let mut owners = queue.iter().filter(|task| *task.state() == Some(here));
+        owners.any(|task| task.id() == woken)
     }
 
     // One without a place, or from where too many wait.
