@@ -31,7 +31,10 @@ def main() -> int:
             "--timeout", str(args.minutes * 60 + 900),
         ],  # fmt: skip
         show=lambda line: print(line, flush=True),
-        env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1",
+            "TEST_MODULES": str(kernel / "test_modules"),
+        },  # fmt: skip
     )
     if ended.problem:
         raise Failure(f"{ended.problem}; everything it said is in {ended.log.relative_to(CHECKOUT)}")

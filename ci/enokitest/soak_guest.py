@@ -1,10 +1,11 @@
 """In the guest: loads, and what disturbs them, all at once until the time is over.
 
-Loads are started under one policy, the other or the default class, and started anew as they
-end. Meanwhile one thread unplugs CPUs, one moves random tasks between policies, classes,
-nice levels and CPUs, and one reloads whatever policy has no task at the moment; every other
-minute no load is started under one of them, so that it gets that far. Every other time it
-is ejected instead of waiting for that. No policy may be ejected for anything that it does.
+Loads are started under one of several policies or in the default class, and started anew as they
+end. Meanwhile one thread unplugs CPUs, one moves random tasks between policies, classes, nice
+levels and CPUs, and one reloads whatever policy has no task at the moment; in most minutes no
+load is started under one of them, so that it gets that far. Every other time it is ejected
+instead of waiting for that. One scribbles over the rings of its hints, beside one that uses its
+own as it should. No policy may be ejected for anything that it does.
 """
 
 import contextlib
@@ -16,13 +17,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from .evidence import PROGRAMS, SYSFS, Policy, class_of, descendants, last_error, load
 
-MODULES = ("enoki_fifo", "enoki_wfq")
+# Not enoki_arachne: whom it has given no core waits for one.
+MODULES = ("enoki_fifo", "enoki_wfq", "enoki_shinjuku", "enoki_locality")
 ENOKI = 8
 PHASE = 60.0
+FUZZ = 30.0
 OVERDUE = 300.0  # a load ends by itself long before
 NEVER = ("cpu", "state", "lost")  # refusals that no correct policy earns
 
@@ -188,14 +192,38 @@ class Soak:
                         self.complain(f"modprobe {module}: {again.stderr.strip()}; {last_error()}")
                         return
 
+    def fuzz(self) -> None:
+        """Nonsense in rings and calls, from a test that knows what must come of it."""
+        choice = random.Random(self.random.random())
+        while self.going:
+            seconds = max(1, round(min(FUZZ, self.end - time.monotonic())))
+            seed = str(choice.getrandbits(32))
+            done = subprocess.run(
+                [str(PROGRAMS / "hints_bad"), "-t", "scribbled"],
+                env={**os.environ, "FUZZ_SECONDS": str(seconds), "IN_COMPANY": "1", "SEED": seed},
+                capture_output=True, text=True, check=False, timeout=seconds + OVERDUE,
+            )  # fmt: skip
+            if done.returncode:
+                self.complain(f"hints_bad: SEED={seed}: {done.stdout[-500:]}{done.stderr[-500:]}")
+                return
+            self.counts["fuzzed rings"] += 1
+
+    def guarded(self, work: Callable[[], None]) -> None:
+        """One of the threads: that it cannot go on is something that must not be, too."""
+        try:
+            work()
+        except (OSError, subprocess.SubprocessError) as error:
+            self.complain(f"{work.__name__}: {error}")
+
     def phases(self) -> None:
-        """Which policy rests; in every third phase neither does."""
-        at = int(time.monotonic() / PHASE) % 3
-        self.resting = ["", *(p.name for p in self.policies.values())][at]
+        """Which policy rests; in one phase of a round none does."""
+        who = ["", *(p.name for p in self.policies.values())]
+        self.resting = who[int(time.monotonic() / PHASE) % len(who)]
 
     def run(self) -> int:
         """Until the time is over, then the account."""
-        threads = [threading.Thread(target=work) for work in (self.hotplug, self.change, self.reloads)]
+        works = (self.hotplug, self.change, self.reloads, self.fuzz)
+        threads = [threading.Thread(target=self.guarded, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
         reported = time.monotonic()
