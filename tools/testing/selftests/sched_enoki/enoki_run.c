@@ -3,12 +3,15 @@
  * enoki_run: starts a command under a policy of the Enoki class.
  *
  *   enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...
+ *   enoki_run -p PID POLICY
  *
  * POLICY is the name of a registered policy (fifo, wfq), an id from 1 to 99, or
  * one of the classes "other", "batch", "idle", "rt" (SCHED_FIFO, priority 1) and
  * "rr" (SCHED_RR), so that the same line can run a command beside Enoki too. The
- * command and its children are attached; chrt(1) does not know the class yet.
+ * command and its children are attached, or all threads that a process has now;
+ * chrt(1) does not know the class yet.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -31,7 +34,8 @@ static const struct {
 
 static void __noreturn usage(void)
 {
-	fprintf(stderr, "usage: enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...\n");
+	fprintf(stderr, "usage: enoki_run [-c CPU] [-n NICE] POLICY COMMAND [ARGUMENT]...\n"
+			"       enoki_run -p PID POLICY\n");
 	exit(2);
 }
 
@@ -48,7 +52,8 @@ static int policy_id(const char *name)
 	return id > 0 ? id : 0;
 }
 
-static void enter(const char *name)
+/* Puts a thread into the class, 0 is this one. */
+static void enter(pid_t tid, const char *name)
 {
 	size_t i;
 	int id;
@@ -56,7 +61,8 @@ static void enter(const char *name)
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {
 		if (strcmp(name, classes[i].name))
 			continue;
-		if (!set_class(0, classes[i].class, classes[i].prio))
+		if (!set_class(tid, classes[i].class, classes[i].prio) ||
+		    (errno == ESRCH && tid))
 			return;
 		fprintf(stderr, "enoki_run: %s: %s\n", name, strerror(errno));
 		exit(1);
@@ -67,19 +73,47 @@ static void enter(const char *name)
 			name);
 		exit(1);
 	}
-	if (enoki_attach(0, id)) {
+	if (enoki_attach(tid, id)) {
+		/* A thread of another process may have ended. */
+		if (errno == ESRCH && tid)
+			return;
 		fprintf(stderr, "enoki_run: policy %s: %s (last_error: %s)\n", name,
 			strerror(errno), last_error());
 		exit(1);
 	}
 }
 
+static int enter_all(const char *pid, const char *name)
+{
+	char path[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	dir = opendir(path);
+	if (!dir) {
+		fprintf(stderr, "enoki_run: process %s: %s\n", pid, strerror(errno));
+		return 1;
+	}
+	while ((entry = readdir(dir)))
+		if (*entry->d_name != '.')
+			enter(atoi(entry->d_name), name);
+	closedir(dir);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	const char *pid = NULL;
+	bool its_own = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "+c:n:")) != -1) {
+	while ((option = getopt(argc, argv, "+c:n:p:")) != -1) {
+		its_own |= option != 'p';
 		switch (option) {
+		case 'p':
+			pid = optarg;
+			break;
 		case 'c':
 			if (pin(0, atoi(optarg))) {
 				perror("enoki_run: -c");
@@ -96,9 +130,11 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (argc - optind < 2)
+	if (pid && !its_own && argc - optind == 1)
+		return enter_all(pid, argv[optind]);
+	if (pid || argc - optind < 2)
 		usage();
-	enter(argv[optind]);
+	enter(0, argv[optind]);
 	execvp(argv[optind + 1], argv + optind + 1);
 	fprintf(stderr, "enoki_run: %s: %s\n", argv[optind + 1], strerror(errno));
 	return 127;
