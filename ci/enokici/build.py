@@ -47,6 +47,7 @@ class Flavour:
 FLAVOURS = {
     "release": Flavour(("x86", "release")),
     "debug": Flavour(("x86", "debug")),
+    "hz100": Flavour(("x86", "release", "hz100")),
     "rt": Flavour(("x86", "debug", "rt")),
     # The checks of the other keep the CPU for longer than anything of the scheduler's.
     "rt-release": Flavour(("x86", "release", "rt")),

@@ -68,12 +68,10 @@ def measure(compared: Sequence[classes.Class], loads: Sequence[float], batch: bo
     words = [f"--get-us={GET_US * UNIT}", f"--range-us={RANGE_US * UNIT}", f"--ranges={RANGES}"]
     words += [f"--requests={requests}", f"--batch={BATCH * batch}"]
     words += ["--rates=" + ",".join(f"{rate(load):.2f}" for load in loads)]
-    env = {"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"}
-    env |= {"ENOKI_PROGRAMS": str(programs), "ENOKI_SCX": str(scx)}
     ended = machine.boot(
         ["python3", "-m", "enokitest.classes_guest", *what, *words],
         log=f"bench-shinjuku{'-batch' * batch}.log",
-        env=env,
+        env=classes.environment(programs, scx),
         options=["--kernel", "release", "--cpus", "4", "--icount", "--round-us", "20", "--timeout", "14400"],
         show=show,
     )

@@ -8,7 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from enokici.common import CHECKOUT
+
+CGROUPS = Path("/sys/fs/cgroup")
 SCX_STATE = Path("/sys/kernel/sched_ext/state")
 SECONDS = 60
 
@@ -23,6 +27,23 @@ class Class:
     # What is loaded for it: a module, with its parameters, or a scheduler of sched_ext.
     module: tuple[str, ...] = ()
     scx: str = ""
+    # What the program is told besides.
+    arguments: tuple[str, ...] = ()
+    # By a control group, these CPUs only.
+    cpus: str = ""
+
+
+def from_json(words: dict[str, Any]) -> Class:
+    """One that has been through JSON."""
+    return Class(**{name: tuple(word) if isinstance(word, list) else word for name, word in words.items()})
+
+
+def environment(programs: Path, scx: Path) -> dict[str, str]:
+    """What the guest needs to know: where enoki_run and the schedulers of sched_ext are."""
+    return {
+        "PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1",
+        "ENOKI_PROGRAMS": str(programs), "ENOKI_SCX": str(scx),
+    }  # fmt: skip
 
 
 EEVDF = Class("EEVDF", "other")
@@ -42,12 +63,18 @@ def _await_scx(state: str) -> None:
         time.sleep(0.01)
 
 
+def confined_to(cpus: str) -> list[str]:
+    """The words that start a command in a control group that has these CPUs."""
+    group = CGROUPS / f"cpus{cpus}"
+    (CGROUPS / "cgroup.subtree_control").write_text("+cpuset")
+    group.mkdir(exist_ok=True)
+    (group / "cpuset.cpus").write_text(cpus)
+    return ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+
+
 @contextlib.contextmanager
 def ready(cls: Class) -> Iterator[list[str]]:
-    """Loads what the class needs; gives the words that go before a command, and unloads it again.
-
-    ENOKI_PROGRAMS and ENOKI_SCX say where enoki_run and the schedulers of sched_ext are.
-    """
+    """Loads what the class needs; gives the words that go before a command, and unloads it again."""
     if cls.module:
         subprocess.run(["modprobe", *cls.module], check=True)
     scheduler = None
@@ -55,8 +82,9 @@ def ready(cls: Class) -> Iterator[list[str]]:
         program = Path(os.environ["ENOKI_SCX"]) / cls.scx
         scheduler = subprocess.Popen([program], stdout=subprocess.DEVNULL)
         _await_scx("enabled")
+    words = [f"{os.environ['ENOKI_PROGRAMS']}/enoki_run", cls.policy]
     try:
-        yield [f"{os.environ['ENOKI_PROGRAMS']}/enoki_run", cls.policy]
+        yield [*confined_to(cls.cpus), *words] if cls.cpus else words
     finally:
         if scheduler:
             scheduler.send_signal(signal.SIGINT)

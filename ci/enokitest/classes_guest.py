@@ -10,13 +10,13 @@ import json
 import subprocess
 import sys
 
-from .classes import Class, ready
+from .classes import Class, from_json, ready
 
 
 def lines(cls: Class, program: list[str]) -> list[dict[str, object]]:
     """What the program printed in that class."""
     with ready(cls) as words:
-        done = subprocess.run([*words, *program], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run([*words, *program, *cls.arguments], stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -26,7 +26,7 @@ def main() -> int:
     assert dashes == "--", __doc__
     status = 0
     for words in json.loads(given):
-        cls = Class(**{**words, "module": tuple(words["module"])})
+        cls = from_json(words)
         try:
             for line in lines(cls, program):
                 print(json.dumps({"class": cls.name, **line}), flush=True)

@@ -53,6 +53,28 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> list[Path]:
     figure.suptitle(title, fontsize=10)
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=len(handles), fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
+    return _saved(figure, path)
+
+
+def bars(path: Path, title: str, kinds: Sequence[str], unit: str, values: dict[str, Sequence[float]]) -> list[Path]:
+    """Draws for each name a bar of each kind, on a logarithmic axis, into PATH.png and PATH.svg."""
+    figure = Figure(figsize=(1.1 * len(values) + 2, 4.2))
+    axis = figure.subplots()
+    width = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        places = [place + width * (number - (len(kinds) - 1) / 2) for place in range(len(values))]
+        drawn = axis.bar(places, [v[number] for v in values.values()], width, label=kind, color=COLOURS[number + 1])
+        axis.bar_label(drawn, fmt="%.0f", fontsize=7)
+    axis.set_xticks(range(len(values)), list(values), rotation=20, ha="right", fontsize=8)
+    axis.set(yscale="log", ylabel=unit)
+    axis.grid(True, axis="y", which="major", linewidth=0.3)
+    axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    return _saved(figure, path)
+
+
+def _saved(figure: Figure, path: Path) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = [path.with_suffix(".png"), path.with_suffix(".svg")]
     figure.savefig(made[0], dpi=150, metadata={"Software": None})
