@@ -3,7 +3,7 @@
 MINUTES ?= 30
 KERNEL  ?= release
 
-.PHONY: help run shell test test-all bench-pipe bench-shinjuku bench-locality userspace soak series linux patches lint clean
+.PHONY: help run shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne userspace soak series linux patches lint clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,6 +35,9 @@ bench-shinjuku: ## short requests behind long ones, under every class (an hour)
 
 bench-locality: ## how long a thread takes to wake up that another one wakes
 	@ci/bench locality
+
+bench-arachne: ## memcached on cores of its own, and under every other class (an hour)
+	@ci/bench arachne
 
 userspace: ## the library by which programs talk to policies, in out/userspace
 	@ci/userspace build

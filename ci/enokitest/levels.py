@@ -11,7 +11,7 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace
+from . import bench, bench_arachne, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -309,6 +309,7 @@ def run(suite: Suite, full: bool) -> None:
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
         suite.group("shinjuku against EEVDF", bench_shinjuku.gate)
         suite.group("locality against EEVDF", bench_locality.gate)
+        suite.group("Arachne against cpusets", bench_arachne.gate)
         suite.group("many hints", lambda: userspace.flood(kernels.build("release"), userspace.MANY_HINTS))
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))

@@ -16,7 +16,7 @@ from .tap import Results, parse
 CLIENT = CHECKOUT / "userspace/enoki-client"
 BUILT = OUT / "userspace"
 BENCH = OUT / "bench/bin"
-WORKLOADS = ("rocks", "wakes")
+WORKLOADS = ("rocks", "wakes", "etc_load", "cores", "cpuset_arbiter")
 # User code that sends a hint without a system call, in instructions.
 MOST_INSTRUCTIONS = 150
 HINTS, MANY_HINTS = 200_000, 10_000_000

@@ -36,6 +36,11 @@ impl Tail {
         let _ = self.0.record(ns);
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// Those of another thread.
     ///
     /// # Errors

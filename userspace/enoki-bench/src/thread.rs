@@ -55,3 +55,10 @@ pub fn be_batch() -> Result<()> {
     // SAFETY: It reads and writes no memory of ours. 0 is the thread that calls.
     ok(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) }).context("to be nice")
 }
+
+/// The CPU that this thread is on, for the moment.
+pub fn this_cpu() -> usize {
+    // SAFETY: It only asks.
+    let cpu = unsafe { libc::sched_getcpu() };
+    usize::try_from(cpu).expect("Linux can tell")
+}
