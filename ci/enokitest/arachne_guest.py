@@ -8,7 +8,6 @@ that is. WORKLOADS is the directory of the programs, LOAD what etc_load is told.
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .classes import CGROUPS, SECONDS, Class, from_json, ready
+from .classes import CGROUPS, SECONDS, Class, each, in_group, ready, show
 
 MEMCACHED, ARBITER = Path("/tmp/memcached.sock"), Path("/tmp/arbiter.sock")
 OTHERS, SERVER = CGROUPS / "others", CGROUPS / "server"
@@ -32,11 +31,6 @@ BUSY = 0.3
 SPIN = ["sh", "-c", "while :; do :; done"]
 # The arbiter and who asks it wait for nobody, on the CPU that is not handed out.
 AT_ONCE = ["chrt", "-f", "50", "taskset", "-c", "0"]
-
-
-def _in_group(group: Path) -> list[str]:
-    """The words that start a command in a control group."""
-    return ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
 
 
 def _await(path: Path) -> None:
@@ -60,11 +54,6 @@ def _running(words: list[str], **options: int) -> Iterator[subprocess.Popen[str]
 
 def _output(words: list[str]) -> str:
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _show(cls: Class, lines: str) -> None:
-    for line in lines.splitlines():
-        print(json.dumps({"class": cls.name, **json.loads(line)}), flush=True)
 
 
 @contextlib.contextmanager
@@ -95,18 +84,18 @@ def _serve(cls: Class, pid: int, workloads: Path, load: list[str]) -> None:
         subprocess.run([enoki_run, "-p", str(pid), cls.policy], check=True)
         sender = [str(workloads / "etc_load"), f"--socket={MEMCACHED}", "--filled", f"--cpus={SENDERS}", *load]
         if not cls.arguments:
-            _show(cls, _output(sender))
+            show(cls, _output(sender))
         else:
             agent = [str(workloads / "cores"), *cls.arguments]
             manage = [*agent, f"--pid={pid}", f"--most={len(CORES)}", f"--busy={BUSY}", "--seconds=100000"]
             # A file: nobody reads it meanwhile, and a pipe would be full.
             with tempfile.TemporaryFile("w+") as moments:
                 with _running(manage, stdout=moments.fileno()):
-                    _show(cls, _output(sender))
+                    show(cls, _output(sender))
                 moments.seek(0)
                 # It was stopped, perhaps in the middle of a line.
-                _show(cls, moments.read().rpartition("\n")[0])
-            _show(cls, _output([*_in_group(SERVER), *run, *agent, f"--probe={PROBES}"]))
+                show(cls, moments.read().rpartition("\n")[0])
+            show(cls, _output([*in_group(SERVER), *run, *agent, f"--probe={PROBES}"]))
         subprocess.run([enoki_run, "-p", str(pid), "other"], check=True)
 
 
@@ -118,24 +107,17 @@ def main() -> int:
     for group in (OTHERS, SERVER):
         group.mkdir()
         (group / "cpuset.cpus").write_text(ALL)
-    status = 0
     with contextlib.ExitStack() as stack:
         words = ["memcached", "-u", "root", "-s", str(MEMCACHED), "-t", str(len(CORES)), "-m", "1500", "-c", "256"]
-        memcached = stack.enter_context(_running([*_in_group(SERVER), *words]))
+        memcached = stack.enter_context(_running([*in_group(SERVER), *words]))
         _await(MEMCACHED)
         fill = [str(workloads / "etc_load"), f"--socket={MEMCACHED}", "--rates=100", "--seconds=0.1"]
         _output(fill)
         for cpu in range(CPUS):
             # What an idle CPU leaves of the guest's speed is nobody's.
             stack.enter_context(_running(["taskset", "-c", str(cpu), "chrt", "-i", "0", *SPIN]))
-            stack.enter_context(_running([*_in_group(OTHERS), *SPIN]))
-        for cls in map(from_json, json.loads(given)):
-            try:
-                _serve(cls, memcached.pid, workloads, load)
-            except (OSError, subprocess.SubprocessError, TimeoutError) as error:
-                print(f"{cls.name}: {error}", flush=True)
-                status = 1
-    return status
+            stack.enter_context(_running([*in_group(OTHERS), *SPIN]))
+        return each(given, lambda cls: _serve(cls, memcached.pid, workloads, load))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from typing import Any
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, say
 
-from . import classes, machine, prepare, userspace
+from . import classes, machine, prepare, userspace, verdicts
 from .pictures import Panel, draw
 from .suite import Outcome
-from .tap import Results
+from .verdicts import Verdict
 
 CPUS = 8
 ARACHNE = classes.Class("enoki_arachne", "arachne", ("enoki_arachne",), arguments=("--policy=5",))
@@ -103,24 +103,24 @@ def follows(rows: list[Row], name: str) -> bool:
     return means[0] < means[highest] and means[-1] < means[highest]
 
 
-def judged(rows: list[Row]) -> list[tuple[str, bool]]:
+def judged(rows: list[Row]) -> list[Verdict]:
     """What is promised, and whether it was so."""
-    verdicts = []
+    found: list[Verdict] = []
     if rate := sustained(rows, classes.EEVDF.name):
         ours = _p99(rows, ARACHNE.name, rate)
         for peer, most in ((classes.EEVDF.name, 0.5), (CPUSETS.name, 1.0)):
             ratio = ours / _p99(rows, peer, rate)
             words = f"p99 at {rate:,.0f} requests/s is {ratio:.3f} × {peer}'s (aim: at most {most:.2f})"
-            verdicts.append((words, ratio <= most))
+            found.append((words, ratio <= most))
     else:
-        verdicts.append(("EEVDF sustains none of the loads: nothing to compare", False))
+        found.append(("EEVDF sustains none of the loads: nothing to compare", False))
     took = {name: _at(rows, name, "request_to_core") for name in (ARACHNE.name, CPUSETS.name)}
     if all(took.values()):
-        ours, theirs = (found[0]["request_to_core"]["p50_ns"] for found in took.values())
+        ours, theirs = (lines[0]["request_to_core"]["p50_ns"] for lines in took.values())
         words = f"from request to core takes {ours / theirs:.3f} × the cpuset arbiter's (aim: at most 0.20)"
-        verdicts.append((words, ours <= theirs / 5))
-    verdicts.append(("the cores granted follow the load up and down", follows(rows, ARACHNE.name)))
-    return verdicts
+        found.append((words, ours <= theirs / 5))
+    found.append(("the cores granted follow the load up and down", follows(rows, ARACHNE.name)))
+    return found
 
 
 def picture(rows: list[Row]) -> list[str]:
@@ -147,20 +147,13 @@ def picture(rows: list[Row]) -> list[str]:
 
 def gate() -> Outcome:
     """What is promised."""
-    results = Results()
-    for words, good in judged(measure((classes.EEVDF, CPUSETS, ARACHNE), RATES, SECONDS)):
-        results.passed += good
-        if not good:
-            results.failed.append(words)
-    return Outcome(results)
+    return verdicts.outcome(judged(measure((classes.EEVDF, CPUSETS, ARACHNE), RATES, SECONDS)))
 
 
 def main() -> int:
     """make bench-arachne."""
     rows = measure(ALL, RATES, SECONDS)
     (OUT / "bench/arachne.json").write_text(json.dumps(rows, indent=1) + "\n")
-    verdicts = judged(rows)
-    for words, good in verdicts:
-        print(f"{'ok' if good else 'MISSED':6} {words}")
+    status = verdicts.tell(judged(rows))
     print("written to out/bench/arachne.json,", ", ".join(picture(rows)))
-    return 0 if all(good for _, good in verdicts) else 1
+    return status

@@ -12,10 +12,10 @@ from typing import Any
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, say
 
-from . import classes, machine, prepare, userspace
+from . import classes, machine, prepare, userspace, verdicts
 from .bench import median
 from .suite import Outcome
-from .tap import Results
+from .verdicts import Verdict
 
 LOCALITY = classes.Class("enoki_locality", "locality", ("enoki_locality",))
 HINTED = replace(LOCALITY, name="with hints", arguments=("--place=4",))
@@ -62,16 +62,16 @@ def row(name: str, lines: list[Row]) -> Row:
     return {"bench": "locality", "class": name, "runs": len(lines), "emulated": True, **us}
 
 
-def judged(rows: list[Row]) -> list[tuple[str, bool]]:
+def judged(rows: list[Row]) -> list[Verdict]:
     """What is promised, and whether it was so."""
     at = {r["class"]: r for r in rows}
-    verdicts = []
+    found: list[Verdict] = []
     for peer in PEERS:
         if HINTED.name in at and peer.name in at:
             ratio = at[HINTED.name]["wake_p99_us"] / at[peer.name]["wake_p99_us"]
             words = f"p99 with hints is {ratio:.3f} × {peer.name}'s (aim: at most {MOST:.2f})"
-            verdicts.append((words, ratio <= MOST))
-    return verdicts
+            found.append((words, ratio <= MOST))
+    return found
 
 
 def table(rows: list[Row]) -> str:
@@ -85,12 +85,7 @@ def table(rows: list[Row]) -> str:
 
 def gate() -> Outcome:
     """What is promised."""
-    results = Results()
-    for words, good in judged(measure((*PEERS, HINTED), ROUNDS, REPEATS)):
-        results.passed += good
-        if not good:
-            results.failed.append(words)
-    return Outcome(results)
+    return verdicts.outcome(judged(measure((*PEERS, HINTED), ROUNDS, REPEATS)))
 
 
 def main() -> int:
@@ -100,11 +95,9 @@ def main() -> int:
     rows = measure(ALL, ROUNDS, REPEATS)
     (OUT / "bench/locality.json").write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows))
-    verdicts = judged(rows)
-    for words, good in verdicts:
-        print(f"{'ok' if good else 'MISSED':6} {words}")
+    status = verdicts.tell(judged(rows))
     title = "emulated: latency of wake-ups, 2 message threads with 2 workers each on 4 CPUs"
     values = {str(r["class"]): (r["wake_p50_us"], r["wake_p99_us"]) for r in rows}
     made = bars(OUT / "bench/locality", title, ("p50", "p99"), "µs", values)
     print("written to out/bench/locality.json,", ", ".join(str(p.relative_to(CHECKOUT)) for p in made))
-    return 0 if all(good for _, good in verdicts) else 1
+    return status

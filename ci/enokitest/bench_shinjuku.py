@@ -13,10 +13,10 @@ from typing import Any
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure, say
 
-from . import classes, machine, prepare, userspace
+from . import classes, machine, prepare, userspace, verdicts
 from .pictures import Panel, draw
 from .suite import Outcome
-from .tap import Results
+from .verdicts import Verdict
 
 UNIT = 4
 GET_US, RANGE_US, RANGES = 4, 10_000, 0.005
@@ -87,10 +87,10 @@ def line_of(found: Row) -> str:
     return f"{found['class']:14} {load:12} GET p99 {found['get_p99_us']:8} us  p99.9 {found['get_p999_us']:8} us{share}"
 
 
-def judged(rows: list[Row]) -> list[tuple[str, bool]]:
+def judged(rows: list[Row]) -> list[Verdict]:
     """What is promised, and whether it was so."""
     at = {(r["class"], r["batch"]): r for r in rows if r["load"] == AT}
-    verdicts = []
+    found: list[Verdict] = []
     for batch in (False, True):
         ours = at.get((SHINJUKU.name, batch))
         for peer, most in ((classes.EEVDF.name, 1 / 5), (classes.FIFO.name, 1 / 2)):
@@ -98,11 +98,11 @@ def judged(rows: list[Row]) -> list[tuple[str, bool]]:
             if ours and theirs:
                 ratio = ours["get_p999_us"] / theirs["get_p999_us"]
                 words = f"p99.9 at {AT:.0%}{' beside batch' * batch} is {ratio:.3f} × {peer}'s"
-                verdicts.append((f"{words} (aim: at most {most:.2f})", ratio <= most))
+                found.append((f"{words} (aim: at most {most:.2f})", ratio <= most))
         if batch and ours and (theirs := at.get((classes.EEVDF.name, True))):
             ratio = ours["batch_share"] / theirs["batch_share"]
-            verdicts.append((f"batch has {ratio:.3f} × what EEVDF leaves it (aim: 0.90 to 1.10)", 0.9 <= ratio <= 1.1))
-    return verdicts
+            found.append((f"batch has {ratio:.3f} × what EEVDF leaves it (aim: 0.90 to 1.10)", 0.9 <= ratio <= 1.1))
+    return found
 
 
 def picture(rows: list[Row]) -> list[str]:
@@ -133,20 +133,13 @@ def gate() -> Outcome:
     """What is promised, with fewer requests."""
     compared = (classes.EEVDF, classes.FIFO, SHINJUKU)
     rows = [row for batch in (False, True) for row in measure(compared, (AT,), batch, REQUESTS)]
-    results = Results()
-    for words, good in judged(rows):
-        results.passed += good
-        if not good:
-            results.failed.append(words)
-    return Outcome(results)
+    return verdicts.outcome(judged(rows))
 
 
 def main(requests: int, loads: Sequence[float]) -> int:
     """make bench-shinjuku."""
     rows = [row for batch in (False, True) for row in measure(ALL, loads, batch, requests)]
     (OUT / "bench/shinjuku.json").write_text(json.dumps(rows, indent=1) + "\n")
-    verdicts = judged(rows)
-    for words, good in verdicts:
-        print(f"{'ok' if good else 'MISSED':6} {words}")
+    status = verdicts.tell(judged(rows))
     print("written to out/bench/shinjuku.json,", ", ".join(picture(rows)))
-    return 0 if all(good for _, good in verdicts) else 1
+    return status

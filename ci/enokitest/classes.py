@@ -1,11 +1,12 @@
 """The classes that a benchmark compares, and how a program is started in each; used in the guest."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,18 @@ def _await_scx(state: str) -> None:
         time.sleep(0.01)
 
 
+def in_group(group: Path) -> list[str]:
+    """The words that start a command in a control group."""
+    return ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+
+
 def confined_to(cpus: str) -> list[str]:
     """The words that start a command in a control group that has these CPUs."""
     group = CGROUPS / f"cpus{cpus}"
     (CGROUPS / "cgroup.subtree_control").write_text("+cpuset")
     group.mkdir(exist_ok=True)
     (group / "cpuset.cpus").write_text(cpus)
-    return ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+    return in_group(group)
 
 
 @contextlib.contextmanager
@@ -92,3 +98,21 @@ def ready(cls: Class) -> Iterator[list[str]]:
             _await_scx("disabled")
         if cls.module:
             subprocess.run(["rmmod", cls.module[0]], check=True)
+
+
+def each(given: str, measure: Callable[[Class], None]) -> int:
+    """Measures the classes of a list in JSON; says of which this failed, and gives the exit status."""
+    status = 0
+    for cls in map(from_json, json.loads(given)):
+        try:
+            measure(cls)
+        except (OSError, subprocess.SubprocessError, TimeoutError) as error:
+            print(f"{cls.name}: {error}", flush=True)
+            status = 1
+    return status
+
+
+def show(cls: Class, lines: str) -> None:
+    """Prints {"class": NAME, …} for each line of JSON."""
+    for line in lines.splitlines():
+        print(json.dumps({"class": cls.name, **json.loads(line)}), flush=True)
