@@ -7,10 +7,9 @@
  * server goes before real-time tasks, too, which would wait for that long although it
  * is not they who starve anybody. So the class gives fair tasks the server's part by
  * itself and in short turns. After each it makes a pause in which their part grows as
- * much as the turn took of it, and so after a time in which no attached task was there
- * and they ran.
- * What they leave they may have later, up to a period's runtime of the server, but then
- * no more than half of the time at once.
+ * much as the turn took of it, and so it does after a time in which they ran because no
+ * attached task was there. What they leave they may have later, up to a period's
+ * runtime of the server, but then no more than half of the time at once.
  *
  * The server counts turns as time that fair tasks had. It is told as well when none of
  * them waits while attached tasks run, see update_curr_enoki(), since it would make up
