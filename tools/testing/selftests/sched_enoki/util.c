@@ -449,6 +449,16 @@ bool policy_unload(const struct policy *p)
 	return AWAIT(!module_unload(p->module) || errno == ENOENT);
 }
 
+bool policy_unload_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(policies); i++)
+		if (!policy_unload(policies[i]))
+			return false;
+	return true;
+}
+
 bool policy_reload(const struct policy *p)
 {
 	return policy_unload(p) && !module_load(p->module);

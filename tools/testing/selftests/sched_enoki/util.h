@@ -91,6 +91,8 @@ bool module_loaded(const char *module);
 bool policy_load(const struct policy *p);
 /* Waits until the memory of the last task is freed, which keeps the module. */
 bool policy_unload(const struct policy *p);
+/* All that are loaded. */
+bool policy_unload_all(void);
 /* Puts a policy that was ejected into office again. */
 bool policy_reload(const struct policy *p);
 int run_cmd(const char *const argv[]);
