@@ -519,13 +519,13 @@ static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64
 void enoki_queues_init(struct enoki_sched *es);
 void enoki_clients_part(struct enoki_sched *es);
 ssize_t enoki_clients_show(struct enoki_sched *es, char *buf);
-DECLARE_STATIC_KEY_FALSE(enoki_hinting);
+extern struct static_key_false_deferred enoki_hinting;
 void __enoki_look_at_hints(struct enoki_sched *es);
 
 /* Something happened to a task of @es: does the policy have hints to look at? */
 static inline void enoki_look_at_hints(struct enoki_sched *es)
 {
-	if (static_branch_unlikely(&enoki_hinting))
+	if (static_branch_unlikely(&enoki_hinting.key))
 		__enoki_look_at_hints(es);
 }
 

@@ -21,8 +21,8 @@
 
 static atomic64_t enoki_last_client;
 
-/* There is a ring of hints, of whatever policy. */
-DEFINE_STATIC_KEY_FALSE(enoki_hinting);
+/* There is a ring of hints, of whatever policy. Anybody may make one and close it again. */
+DEFINE_STATIC_KEY_DEFERRED_FALSE(enoki_hinting, 10 * HZ);
 
 /* How many entries are in the ring by what its other end says; more than it has: nonsense. */
 static u32 enoki_ring_used(const struct enoki_half *half, const u32 *other)
@@ -136,18 +136,23 @@ static struct enoki_client *enoki_nth_client(struct enoki_sched *es, int n)
 /* A free place among a policy's clients, or -EDQUOT. enoki_sched::lock is locked. */
 static int enoki_client_place(struct enoki_sched *es, struct enoki_client *client)
 {
-	int i, place = -EDQUOT, same_user = 0;
+	int i, place = -EDQUOT, same_user = 0, untrusted = 0;
 	struct enoki_client *other;
 
 	for (i = ENOKI_MAX_CLIENTS - 1; i >= 0; i--) {
 		other = enoki_nth_client(es, i);
-		if (!other)
+		if (!other) {
 			place = i;
-		else if (!other->trusted && uid_eq(other->uid, client->uid))
-			same_user++;
+		} else if (!other->trusted) {
+			untrusted++;
+			same_user += uid_eq(other->uid, client->uid);
+		}
 	}
+	if (!client->trusted && (same_user >= ENOKI_MAX_USER_CLIENTS ||
+				 untrusted >= ENOKI_MAX_UNTRUSTED_CLIENTS))
+		return -EDQUOT;
 
-	return client->trusted || same_user < ENOKI_MAX_USER_CLIENTS ? place : -EDQUOT;
+	return place;
 }
 
 /**
@@ -200,6 +205,26 @@ static void enoki_client_part(struct enoki_sched *es, struct enoki_client *clien
 	irq_work_queue(&client->wake);
 }
 
+/*
+ * Who reads a client's hints has ENOKI_CLIENT_READS. A program waits for it, with the
+ * client's mutex locked, so what it waits for is an interrupt; that does not wait.
+ */
+static void enoki_begin_to_read(struct enoki_client *client)
+{
+	while (test_and_set_bit_lock(ENOKI_CLIENT_READS, &client->flags))
+		cpu_relax();
+}
+
+static bool enoki_try_to_read(struct enoki_client *client)
+{
+	return !test_and_set_bit_lock(ENOKI_CLIENT_READS, &client->flags);
+}
+
+static void enoki_end_to_read(struct enoki_client *client)
+{
+	clear_bit_unlock(ENOKI_CLIENT_READS, &client->flags);
+}
+
 /**
  * enoki_client_leave - it is the policy's client no more, and has no queues
  * @client: nobody else uses it any more but the policy
@@ -221,6 +246,8 @@ void enoki_client_leave(struct enoki_client *client)
 				es = NULL;
 		}
 		if (es && client->registered) {
+			/* For good: the policy gets no hint of a client that has gone. */
+			enoki_begin_to_read(client);
 			guard(irqsave)();
 			enoki_call_unregister_queue(es, client->id);
 		}
@@ -229,7 +256,7 @@ void enoki_client_leave(struct enoki_client *client)
 	synchronize_rcu();
 	irq_work_sync(&client->wake);
 	if (client->hints.ring)
-		static_branch_dec(&enoki_hinting);
+		static_branch_slow_dec_deferred(&enoki_hinting);
 	vfree(client->hints.ring);
 	vfree(client->messages.ring);
 }
@@ -363,7 +390,7 @@ int enoki_client_queue(struct enoki_client *client, struct enoki_queue *queue)
 	client->registered = true;
 	client->hinting |= hints;
 	if (hints && new.ring)
-		static_branch_inc(&enoki_hinting);
+		static_branch_inc(&enoki_hinting.key);
 	queue->entry_size = new.entry_size;
 	queue->offset = hints ? ENOKI_HINTS_OFFSET : ENOKI_MESSAGES_OFFSET;
 	queue->size = new.size;
@@ -430,16 +457,23 @@ static u32 enoki_within_quota(struct enoki_client *client, struct enoki_sched *e
 	if (client->trusted)
 		return nr;
 	if (now - client->counted_since >= NSEC_PER_SEC) {
-		client->counted_since = now;
-		client->counted = 0;
+		WRITE_ONCE(client->counted_since, now);
+		WRITE_ONCE(client->counted, 0);
 	}
 
 	return min(nr, quota - min(quota, client->counted));
 }
 
+/* Will it be, when its hints are looked at? For who does not read them. */
+static bool enoki_has_quota(struct enoki_client *client, struct enoki_sched *es)
+{
+	return client->trusted || READ_ONCE(client->counted) < READ_ONCE(es->hint_quota) ||
+	       ktime_get_mono_fast_ns() - READ_ONCE(client->counted_since) >= NSEC_PER_SEC;
+}
+
 static void enoki_hint_counted(struct enoki_client *client)
 {
-	client->counted++;
+	WRITE_ONCE(client->counted, client->counted + 1);
 	client->nr_hints++;
 }
 
@@ -468,6 +502,10 @@ static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es,
 
 	waiting = enoki_ring_used(half, &half->ring->tail);
 	if (waiting > half->nr_entries) {
+		/* That has its price, too. */
+		if (!enoki_within_quota(client, es, 1))
+			return 0;
+		WRITE_ONCE(client->counted, client->counted + 1);
 		enoki_ring_torn(half);
 		WRITE_ONCE(half->at, half->at + waiting);
 		/* None of them will be read. */
@@ -491,26 +529,6 @@ static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es,
 	}
 
 	return nr;
-}
-
-/*
- * Who reads a client's hints has ENOKI_CLIENT_READS. A program waits for it, with the
- * client's mutex locked, so what it waits for is an interrupt; that does not wait.
- */
-static void enoki_begin_to_read(struct enoki_client *client)
-{
-	while (test_and_set_bit_lock(ENOKI_CLIENT_READS, &client->flags))
-		cpu_relax();
-}
-
-static bool enoki_try_to_read(struct enoki_client *client)
-{
-	return !test_and_set_bit_lock(ENOKI_CLIENT_READS, &client->flags);
-}
-
-static void enoki_end_to_read(struct enoki_client *client)
-{
-	clear_bit_unlock(ENOKI_CLIENT_READS, &client->flags);
 }
 
 /**
@@ -583,16 +601,22 @@ int enoki_client_hint(struct enoki_client *client, s32 tid, const void *hint, u3
 	return ret;
 }
 
-/* Are there hints that the policy has not got? Interrupts are off. */
+/* Are there hints that the policy has not got, and may get now? Interrupts are off. */
 static bool enoki_hints_wait(struct enoki_sched *es)
 {
+	struct enoki_ring_header *ring;
 	struct enoki_client *client;
 	unsigned int place;
 
 	guard(rcu)();
 	for_each_set_bit(place, es->ringing, ENOKI_MAX_CLIENTS) {
 		client = enoki_nth_client(es, place);
-		if (client && READ_ONCE(client->hints.ring->tail) != READ_ONCE(client->hints.at))
+		if (!client)
+			continue;
+		/* The place may have become another one's, who has no ring yet. */
+		ring = enoki_half_ring(&client->hints);
+		if (ring && READ_ONCE(ring->tail) != READ_ONCE(client->hints.at) &&
+		    enoki_has_quota(client, es))
 			return true;
 	}
 

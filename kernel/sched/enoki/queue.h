@@ -9,6 +9,8 @@
 #define ENOKI_CLIENT_MASK	(ENOKI_MAX_CLIENTS - 1ULL)
 /* So many of them may be one user's that may not schedule others' tasks. */
 #define ENOKI_MAX_USER_CLIENTS	8
+/* And so many all such users': one person may have many user ids. */
+#define ENOKI_MAX_UNTRUSTED_CLIENTS	(ENOKI_MAX_CLIENTS / 4 * 3)
 
 /**
  * struct enoki_half - our half of a ring

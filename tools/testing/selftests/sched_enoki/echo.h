@@ -77,6 +77,53 @@ static inline int say(struct client *c, int tid, struct call call)
 	return client_say(c, tid, &call);
 }
 
+/* One who does all as it should be done, beside others who do not. */
+struct regular {
+	uint32_t sent, got;
+};
+
+/* Sends a hint if it can, and reads the answers; false if one is not what comes next. */
+static inline bool regular_goes_on(struct client *c, struct regular *r)
+{
+	struct answer answer;
+
+	if (put(c, 0, (struct call){ ECHO, r->sent, r->sent }))
+		r->sent++;
+	while (get(c, &answer))
+		if (answer.tag != r->got++)
+			return false;
+	return true;
+}
+
+/* Has every hint been answered, and none been lost? */
+static inline bool regular_ends(struct client *c, struct regular *r)
+{
+	struct answer answer;
+
+	do {
+		doorbell(c);
+		while (get(c, &answer))
+			if (answer.tag != r->got++)
+				return false;
+	} while (!taken(c));
+	return r->sent == r->got && !c->hints.ring->dropped && !c->messages.ring->dropped;
+}
+
+/* FUZZ_SECONDS, for as long as one likes. */
+static inline int fuzz_seconds(void)
+{
+	const char *text = getenv("FUZZ_SECONDS");
+
+	return text ? atoi(text) : 5;
+}
+
+static inline uint32_t scramble(uint32_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	return *seed ^= *seed << 5;
+}
+
 /* How many clients the policy has. */
 static inline int nr_clients(void)
 {

@@ -132,6 +132,25 @@ TEST_HINTS(refused_by_the_policy)
 	self->c.fd = open("/dev/enoki", O_RDWR | O_CLOEXEC);
 }
 
+/* One person with many user ids. */
+static int many_people(void *arg)
+{
+	struct client c[49];
+	int i;
+
+	for (i = 0; i < 48; i++) {
+		CHECK(!setresuid(1000 + i / 8, 1000 + i / 8, 0));
+		CHECK(!client_open(&c[i], echo.id, 4, 4));
+		CHECK(!setresuid(0, 0, 0));
+	}
+	CHECK(!setresuid(2000, 2000, 0));
+	CHECK(client_open(&c[48], echo.id, 4, 4) == -1 && errno == EDQUOT);
+	/* Whom the machine trusts has room still. */
+	CHECK(!setresuid(0, 0, 0));
+	CHECK(!client_open(&c[48], echo.id, 4, 4));
+	return 0;
+}
+
 static int many_clients(void *arg)
 {
 	struct client c[9];
@@ -152,6 +171,8 @@ TEST_HINTS(too_many_clients)
 	int i;
 
 	EXPECT_EQ(0, in_child(many_clients, NULL));
+	EXPECT_TRUE(AWAIT(nr_clients() == 1));
+	EXPECT_EQ(0, in_child(many_people, NULL));
 	EXPECT_TRUE(AWAIT(nr_clients() == 1));
 	for (i = 1; i < 64; i++)
 		ASSERT_EQ(0, client_open(&c[i], echo.id, 4, 4));
@@ -278,13 +299,6 @@ struct scribbler {
 	int stop;
 };
 
-static uint32_t scramble(uint32_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 17;
-	return *seed ^= *seed << 5;
-}
-
 static void *scribble(void *arg)
 {
 	struct scribbler *s = arg;
@@ -304,23 +318,15 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-/* FUZZ_SECONDS, for as long as one likes. */
-static int fuzz_seconds(void)
-{
-	const char *text = getenv("FUZZ_SECONDS");
-
-	return text ? atoi(text) : 5;
-}
-
 /* One writes nonsense as it can, another one uses its own as it should. */
 TEST_F_TIMEOUT(hints, scribbled, 3600)
 {
 	struct worker *spin = worker_start_on(-1, W_SPIN, echo.id);
 	struct worker *sleeper = worker_start_on(-1, W_NAP, echo.id);
 	struct scribbler s = { .stop = 0 };
-	uint32_t sent = 0, got = 0, calls = 0;
-	struct answer answer;
+	struct regular regular = { };
 	struct client bad;
+	uint32_t calls = 0;
 	uint64_t until;
 	pthread_t thread;
 
@@ -332,37 +338,19 @@ TEST_F_TIMEOUT(hints, scribbled, 3600)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
 	until = now_ns() + fuzz_seconds() * NSEC_PER_SEC;
 	while (now_ns() < until) {
-		struct enoki_queue queue = of_hints(4);
-
 		/* Let the scribbler have the CPU if there is but one. */
 		nap(100);
 		doorbell(&bad);
 		say(&bad, prng() % 4 ? spin->pid : (int)prng(),
 		    (struct call){ prng() % 7, 0, prng() });
-		queue.kind = prng() % 3;
-		ioctl(bad.fd, ENOKI_IOC_QUEUE, &queue);
-		ioctl(bad.fd, _IOC(prng() % 4, ENOKI_IOC, prng() % 6, prng() % 64),
-		      prng() % 2 ? prng() : 0);
 		calls++;
-		if (put(&self->c, 0, (struct call){ ECHO, sent, sent }))
-			sent++;
-		while (get(&self->c, &answer)) {
-			ASSERT_EQ(got, answer.tag);
-			got++;
-		}
+		ASSERT_TRUE(regular_goes_on(&self->c, &regular));
 	}
 	__atomic_store_n(&s.stop, 1, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
-	printf("# %u rounds, %u hints beside them\n", calls, sent);
+	printf("# %u rounds, %u hints beside them\n", calls, regular.sent);
 	client_close(&bad);
-	do {
-		doorbell(&self->c);
-		for (; get(&self->c, &answer); got++)
-			ASSERT_EQ(got, answer.tag);
-	} while (!taken(&self->c));
-	EXPECT_EQ(sent, got);
-	EXPECT_EQ(0U, self->c.hints.ring->dropped);
-	EXPECT_EQ(0U, self->c.messages.ring->dropped);
+	EXPECT_TRUE(regular_ends(&self->c, &regular));
 	EXPECT_TRUE(worker_lives(spin));
 	EXPECT_TRUE(worker_lives(sleeper));
 }
