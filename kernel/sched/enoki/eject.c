@@ -71,8 +71,10 @@ bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
 			es->offences = 0;
 		}
 		over = ++es->offences > READ_ONCE(es->budget);
-		es->offence = *offence;
-		es->offence_kind = why;
+		if (!over && es->nr_unreported++ < ENOKI_MAX_UNREPORTED) {
+			es->unreported[es->nr_unreported - 1].offence = *offence;
+			es->unreported[es->nr_unreported - 1].why = why;
+		}
 	}
 	if (over) {
 		enoki_eject(es, why, offence);
@@ -82,6 +84,20 @@ bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
 	}
 
 	return !over;
+}
+
+/**
+ * enoki_eject_again - have an ejection carried out that nobody has begun
+ * @es: the policy
+ *
+ * Whoever ejected it may have been stopped in an NMI, on a CPU that takes no interrupts.
+ *
+ * Context: hard interrupt, no run queue locked.
+ */
+void enoki_eject_again(struct enoki_sched *es)
+{
+	if (enoki_ejected(es) && !READ_ONCE(es->reported))
+		kthread_queue_work(es->eject_worker, &es->eject_work);
 }
 
 static void enoki_eject_kick(struct irq_work *irq_work)
@@ -99,8 +115,28 @@ static void enoki_eject_kick(struct irq_work *irq_work)
 }
 
 /*
+ * Can @p be locked? A CPU that never leaves the policy may have the task itself, if
+ * it is waking it up, or the run queue, be it its own or another one's.
+ */
+static bool enoki_can_lock(struct task_struct *p)
+{
+	struct rq *rq;
+	bool can;
+
+	if (!raw_spin_trylock(&p->pi_lock))
+		return false;
+	rq = task_rq(p);
+	can = raw_spin_rq_trylock(rq);
+	if (can)
+		raw_spin_rq_unlock(rq);
+	raw_spin_unlock(&p->pi_lock);
+
+	return can;
+}
+
+/*
  * Any task that others can see; one that is being forked has no reference to take.
- * Nor is one taken whose CPU is in the policy still, and may never leave it.
+ * Who can't be locked now is moved later, or never.
  */
 static struct task_struct *enoki_first_task(struct enoki_sched *es)
 {
@@ -108,7 +144,7 @@ static struct task_struct *enoki_first_task(struct enoki_sched *es)
 
 	guard(raw_spinlock_irqsave)(&es->lock);
 	list_for_each_entry(p, &es->tasks, enoki.tasks_node) {
-		if (READ_ONCE(p->__state) != TASK_NEW && enoki_called_on(task_cpu(p)) != es)
+		if (READ_ONCE(p->__state) != TASK_NEW && enoki_can_lock(p))
 			return get_task_struct(p);
 	}
 
@@ -153,31 +189,56 @@ static unsigned int enoki_move_all_out(struct enoki_sched *es)
 	return nr;
 }
 
+/* The @i-th offence that is to be reported. If there is none so many are forgotten. */
+static bool enoki_unreported(struct enoki_sched *es, unsigned int i, enum enoki_exit *why,
+			     struct enoki_offence *offence, unsigned int *nr)
+{
+	guard(raw_spinlock_irq)(&es->lock);
+	*nr = es->nr_unreported;
+	if (i >= min(*nr, ENOKI_MAX_UNREPORTED)) {
+		es->nr_unreported = 0;
+		return false;
+	}
+	*offence = es->unreported[i].offence;
+	*why = es->unreported[i].why;
+
+	return true;
+}
+
+/*
+ * One report for each offence. What led to the later of two may be recorded with the
+ * earlier one.
+ */
+static void enoki_report_offences(struct enoki_sched *es)
+{
+	struct enoki_offence offence;
+	unsigned int i = 0, nr;
+	enum enoki_exit why;
+
+	while (enoki_unreported(es, i++, &why, &offence, &nr))
+		enoki_report(es, why, &offence);
+	if (nr > ENOKI_MAX_UNREPORTED)
+		pr_notice("sched_enoki: policy %s: %u offences more\n", es->ops->name,
+			  nr - ENOKI_MAX_UNREPORTED);
+}
+
 static void enoki_eject_fn(struct kthread_work *work)
 {
 	struct enoki_sched *es = container_of(work, struct enoki_sched, eject_work);
 	/* Pairs with the release in enoki_eject(). */
 	enum enoki_exit why = smp_load_acquire(&es->ejected);
-	struct enoki_offence offence;
 	unsigned int nr = 0, now;
 	u64 took_ns = 0;
 
-	/* What two offences led to may be reported as one. */
 	enoki_recorder_keep();
 	if (!why) {
-		scoped_guard (raw_spinlock_irq, &es->lock) {
-			offence = es->offence;
-			why = es->offence_kind;
-			es->offence_kind = ENOKI_EXIT_NONE;
-		}
-		if (why)
-			enoki_report(es, why, &offence);
+		enoki_report_offences(es);
 		return;
 	}
 
 	if (!es->reported)
 		enoki_report(es, why, &es->exit);
-	es->reported = true;
+	WRITE_ONCE(es->reported, true);
 
 	enoki_clients_part(es);
 	/*
@@ -295,6 +356,14 @@ static struct enoki_sched *enoki_caught(int cpu, struct enoki_offence *offence)
 	return enoki_called_on(cpu);
 }
 
+/* At once, should nobody live to make the report. */
+static void enoki_say_caught(struct enoki_sched *es, const char *what,
+			     const struct enoki_offence *of)
+{
+	printk_deferred("sched_enoki: CPU %d %s: it is in policy %s, in %s; ejecting it\n",
+			of->cpu, what, es->ops->name, enoki_event_name(of->call));
+}
+
 /**
  * enoki_softlockup - a CPU has not scheduled for long
  * @dur_s: for how long, in s
@@ -336,6 +405,7 @@ bool enoki_hardlockup(int cpu)
 		return false;
 
 	enoki_eject(es, ENOKI_EXIT_HARD_LOCKUP, &offence);
+	enoki_say_caught(es, "takes no interrupts", &offence);
 	return true;
 }
 
@@ -359,6 +429,7 @@ bool enoki_rcu_stall(const struct cpumask *cpus)
 		if (!es || enoki_ejected(es))
 			continue;
 		enoki_eject(es, ENOKI_EXIT_RCU_STALL, &offence);
+		enoki_say_caught(es, "holds up RCU", &offence);
 		any = true;
 	}
 

@@ -158,6 +158,7 @@ struct enoki_prq {
  * @gen: generation of the latest grant; only grows, over all tasks of the slot
  * @task: whose it is
  * @free_node: in enoki_sched::dead_slots
+ * @granted_at: when that was, rq clock of the task's CPU
  * @turn_from: what the task had run when its last turn began, ns; see enoki_group_slice()
  * @own_end: what it will have run when the slice is over that its policy gave it, ns
  * @nr: its index
@@ -166,6 +167,7 @@ struct enoki_slot {
 	u64			gen;
 	struct task_struct	*task;
 	struct llist_node	free_node;
+	u64			granted_at;
 	u64			turn_from;
 	u64			own_end;
 	u32			nr;
@@ -224,6 +226,9 @@ struct enoki_offence {
 	char	comm[TASK_COMM_LEN];
 };
 
+/* How many offences wait for their reports; there may be more only if the budget is larger. */
+#define ENOKI_MAX_UNREPORTED	8
+
 /* How many clients a policy has at most; a power of 2. */
 #define ENOKI_MAX_CLIENTS	64
 
@@ -267,9 +272,10 @@ struct enoki_client;
  * @budget: how many offences there may be in ENOKI_BUDGET_NS before it is ejected
  * @offences: how many there were since @offences_since; under @lock
  * @offences_since: when these began to be counted, by ktime; under @lock
- * @offence: the latest one; under @lock
- * @offence_kind: &enum enoki_exit of it, until it is reported; under @lock
+ * @unreported: offences that are to be reported, and what kind each is; under @lock
+ * @nr_unreported: how many they are, those that found no room included; under @lock
  * @max_hold_ms: how long a CPU may have to wait for a lock of it
+ * @waited_at: when the wait ended that was counted last as too long, local clock
  * @max_rejects: how many answers a second may be refused before it is ejected
  * @rejected: answers refused until the watchdog looked the last time
  * @clients: its clients by the lowest bits of their numbers; written under @lock, read
@@ -318,9 +324,13 @@ struct enoki_sched {
 	unsigned int		budget;
 	unsigned int		offences;
 	u64			offences_since;
-	struct enoki_offence	offence;
-	enum enoki_exit		offence_kind;
+	struct {
+		struct enoki_offence	offence;
+		enum enoki_exit		why;
+	} unreported[ENOKI_MAX_UNREPORTED];
+	unsigned int		nr_unreported;
 	unsigned int		max_hold_ms;
+	u64			waited_at;
 	unsigned int		max_rejects;
 	u64			rejected;
 	struct enoki_client __rcu *clients[ENOKI_MAX_CLIENTS];
@@ -370,6 +380,7 @@ int enoki_slot_alloc(struct enoki_slot **slotp);
 void enoki_slot_free(struct enoki_slot *slot);
 struct task_struct *enoki_lookup(u32 slot, u64 gen, enum enoki_err *err);
 u64 enoki_slot_task_id(u32 nr);
+bool enoki_rq_trylock(struct rq *rq, struct rq_flags *rf);
 void enoki_fill_info(struct task_struct *p, struct enoki_task_info *info);
 struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p);
 void enoki_lost(struct rq *rq, struct task_struct *p);
@@ -383,6 +394,7 @@ bool enoki_offend(struct enoki_sched *es, enum enoki_exit why,
 		  const struct enoki_offence *offence);
 int enoki_eject_init(struct enoki_sched *es);
 void enoki_eject_free(struct enoki_sched *es);
+void enoki_eject_again(struct enoki_sched *es);
 void enoki_eject_sync(struct enoki_sched *es);
 
 /* report.c */
@@ -398,7 +410,7 @@ void enoki_record(struct enoki_sched *es, enum enoki_event event,
 		  const struct enoki_ctx *cx, u64 task, u64 arg);
 void enoki_recorder_freeze(void);
 void enoki_recorder_keep(void);
-unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max);
+unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max, u64 task);
 void enoki_recorder_start(void);
 
 /* watchdog.c */

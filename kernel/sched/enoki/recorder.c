@@ -184,11 +184,12 @@ void enoki_recorder_keep(void)
  * enoki_recorder_last - the latest records of what enoki_recorder_keep() copied
  * @last: where to, the oldest of them first
  * @max: how many at most
+ * @task: number of the task that they are about, 0 for all records
  *
  * Context: may sleep.
  * Return: how many there are.
  */
-unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max)
+unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max, u64 task)
 {
 	const struct enoki_record *record;
 	unsigned int nr = 0, at;
@@ -200,7 +201,8 @@ unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max)
 
 	record = (struct enoki_record *)(enoki_incident + 1);
 	for (i = 0; i < enoki_incident->nr_records; i++, record++) {
-		if (nr == max && record->time_ns <= last[0].time_ns)
+		if ((task && record->task != task) ||
+		    (nr == max && record->time_ns <= last[0].time_ns))
 			continue;
 		if (nr == max)
 			memmove(last, last + 1, --nr * sizeof(*last));

@@ -5,8 +5,6 @@
  * one, the beginning also in the kernel log.
  */
 
-#define ENOKI_REPORT_SIZE	(16 * 1024)
-
 /* How many of its tasks a report lists. */
 #define ENOKI_REPORT_TASKS	100
 
@@ -14,8 +12,7 @@
 #define ENOKI_REPORT_EVENTS	16
 
 static DEFINE_MUTEX(enoki_report_mutex);
-static char *enoki_report_text;
-static size_t enoki_report_len;
+static struct enoki_report enoki_last_report;
 /* Of whom it is; only compared. */
 static struct enoki_sched *enoki_report_of;
 
@@ -47,7 +44,11 @@ const char *enoki_exit_name(enum enoki_exit why)
 struct enoki_report {
 	char	*text;
 	size_t	len;
+	size_t	size;
 };
+
+/* How long a run queue may be somebody else's before it is said to be. */
+#define ENOKI_REPORT_WAIT_NS	(10 * NSEC_PER_MSEC)
 
 static __printf(2, 3) void enoki_say(struct enoki_report *report, const char *fmt, ...)
 {
@@ -55,7 +56,7 @@ static __printf(2, 3) void enoki_say(struct enoki_report *report, const char *fm
 
 	va_start(args, fmt);
 	report->len += vscnprintf(report->text + report->len,
-				  ENOKI_REPORT_SIZE - report->len, fmt, args);
+				  report->size - report->len, fmt, args);
 	va_end(args);
 }
 
@@ -109,6 +110,23 @@ static void enoki_say_why(struct enoki_report *report, enum enoki_exit why,
 		  div_u64(of->time_ns % NSEC_PER_SEC, NSEC_PER_USEC));
 }
 
+/* What the policy was last told or asked of the task, or said. */
+static void enoki_say_last_call(struct enoki_report *report, const struct enoki_offence *of)
+{
+	struct enoki_record last;
+
+	if (!of->task_id)
+		return;
+	if (!enoki_recorder_last(&last, 1, of->task_id)) {
+		enoki_say(report, "last call about the task: before those that are recorded\n");
+		return;
+	}
+	enoki_say(report, "last call about the task: %s, on CPU %u, at %llu.%06llu s\n",
+		  enoki_event_name(last.event), last.cpu,
+		  div_u64(last.time_ns, NSEC_PER_SEC),
+		  div_u64(last.time_ns % NSEC_PER_SEC, NSEC_PER_USEC));
+}
+
 static void enoki_say_counts(struct enoki_report *report, struct enoki_sched *es)
 {
 	int i, cpu;
@@ -124,19 +142,53 @@ static void enoki_say_counts(struct enoki_report *report, struct enoki_sched *es
 	enoki_say(report, "\n");
 }
 
+/* What is to be said of a run queue. */
+struct enoki_rq_words {
+	struct enoki_prq	prq;
+	unsigned int		all;
+	pid_t			pid;
+	char			comm[TASK_COMM_LEN];
+};
+
+static bool enoki_look_at_rq(struct enoki_sched *es, int cpu, struct enoki_rq_words *words)
+{
+	struct rq *rq = cpu_rq(cpu);
+	struct rq_flags rf;
+
+	guard(irqsave)();
+	if (!enoki_rq_trylock(rq, &rf))
+		return false;
+
+	words->prq = *enoki_prq_of(es, cpu);
+	words->all = rq->enoki.nr_running;
+	words->pid = task_pid_nr(rq->curr);
+	strscpy(words->comm, rq->curr->comm);
+	rq_unlock(rq, &rf);
+
+	return true;
+}
+
+/* A CPU that does not leave a policy any more may have the lock for ever. */
+static bool enoki_look_for_long(struct enoki_sched *es, int cpu, struct enoki_rq_words *words)
+{
+	u64 begin = ktime_get_mono_fast_ns();
+
+	while (!enoki_look_at_rq(es, cpu, words)) {
+		if (ktime_get_mono_fast_ns() - begin > ENOKI_REPORT_WAIT_NS)
+			return false;
+		cpu_relax();
+	}
+
+	return true;
+}
+
 static void enoki_say_cpus(struct enoki_report *report, struct enoki_sched *es)
 {
+	struct enoki_rq_words words;
 	struct enoki_sched *called;
-	char comm[TASK_COMM_LEN];
-	struct enoki_prq prq;
-	unsigned int all;
-	struct rq *rq;
-	pid_t pid;
 	int cpu;
 
 	for_each_online_cpu(cpu) {
-		rq = cpu_rq(cpu);
-		/* Who does not leave a policy any more may hold the lock for ever. */
 		scoped_guard (rcu) {
 			called = enoki_called_on(cpu);
 			if (called && !enoki_ejected(called))
@@ -149,14 +201,14 @@ static void enoki_say_cpus(struct enoki_report *report, struct enoki_sched *es)
 						   ENOKI_CALL_MASK));
 			continue;
 		}
-		scoped_guard (rq_lock_irqsave, rq) {
-			prq = *enoki_prq_of(es, cpu);
-			all = rq->enoki.nr_running;
-			pid = task_pid_nr(rq->curr);
-			strscpy(comm, rq->curr->comm);
+		if (!enoki_look_for_long(es, cpu, &words)) {
+			enoki_say(report, "CPU %d: somebody has its run queue and does not let go\n",
+				  cpu);
+			continue;
 		}
 		enoki_say(report, "CPU %d: runs %s[%d]; ready: %u of this policy (%u of them run by the class), %u of all\n",
-			  cpu, comm, pid, prq.nr_running, prq.nr_orphans, all);
+			  cpu, words.comm, words.pid, words.prq.nr_running,
+			  words.prq.nr_orphans, words.all);
 	}
 }
 
@@ -164,6 +216,8 @@ static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
 {
 	struct task_struct *p;
 	unsigned int nr = 0;
+	u64 gen;
+	s64 age;
 	u8 flags;
 
 	guard(raw_spinlock_irqsave)(&es->lock);
@@ -172,10 +226,12 @@ static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
 			continue;
 		/* As it was a moment ago: its run queue is not locked. */
 		flags = READ_ONCE(p->enoki.flags);
-		enoki_say(report, "task %llu: %s[%d] on CPU %d, %s%s, token %llu%s%s\n",
+		gen = READ_ONCE(p->enoki.gen);
+		age = sched_clock_cpu(task_cpu(p)) - READ_ONCE(p->enoki.slot->granted_at);
+		enoki_say(report, "task %llu: %s[%d] on CPU %d, %s%s, token %llu, %lld ms old%s%s\n",
 			  p->enoki.task_id, p->comm, task_pid_nr(p), task_cpu(p),
 			  flags & ENOKI_P_COUNTED ? "ready, " : "", enoki_state_name(p),
-			  READ_ONCE(p->enoki.gen),
+			  gen, gen ? div_s64(max(age, 0), NSEC_PER_MSEC) : 0,
 			  READ_ONCE(p->enoki.token) ? "" : ", which is lost",
 			  flags & ENOKI_P_RESCUED ? ", rescued" : "");
 	}
@@ -186,7 +242,7 @@ static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
 static void enoki_say_events(struct enoki_report *report)
 {
 	struct enoki_record last[ENOKI_REPORT_EVENTS];
-	unsigned int i, nr = enoki_recorder_last(last, ENOKI_REPORT_EVENTS);
+	unsigned int i, nr = enoki_recorder_last(last, ENOKI_REPORT_EVENTS, 0);
 
 	for (i = 0; i < nr; i++)
 		enoki_say(report, "%llu.%06llu s: CPU %u, policy %u: %s, task %llu, %llu\n",
@@ -196,18 +252,29 @@ static void enoki_say_events(struct enoki_report *report)
 			  last[i].task, last[i].arg);
 }
 
-/* The first lines also go to the kernel log. */
-static void enoki_report_print(const struct enoki_report *report, int lines)
+/* The first lines also go to the kernel log. Return: what follows those from @line on. */
+static const char *enoki_report_print(const char *line, int lines)
 {
-	const char *line = report->text, *end;
+	const char *end;
 
 	while (lines-- && *line) {
 		end = strchrnul(line, '\n');
 		pr_notice("sched_enoki: %.*s\n", (int)(end - line), line);
 		line = *end ? end + 1 : end;
 	}
-	if (*line)
-		pr_notice("sched_enoki: all of it: /sys/kernel/sched_enoki/last_exit\n");
+
+	return line;
+}
+
+/* Its text is NULL if there is no memory. */
+static struct enoki_report enoki_report_alloc(void)
+{
+	/* All but the lines of the CPUs have room in the first part. */
+	struct enoki_report report = { .size = SZ_16K + nr_cpu_ids * 128 };
+
+	report.text = kvzalloc(report.size, GFP_KERNEL);
+
+	return report;
 }
 
 /**
@@ -221,10 +288,9 @@ static void enoki_report_print(const struct enoki_report *report, int lines)
 void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 		  const struct enoki_offence *offence)
 {
-	struct enoki_report report = {
-		.text = kvzalloc(ENOKI_REPORT_SIZE, GFP_KERNEL),
-	};
+	struct enoki_report report = enoki_report_alloc();
 	bool ejected = enoki_ejected(es);
+	const char *rest;
 
 	if (!report.text) {
 		pr_err("sched_enoki: policy %s: %s (no memory for more)\n", es->ops->name,
@@ -238,16 +304,19 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 		  ejected ? "ejected, its tasks go on without it" :
 			    "a task was rescued, the policy goes on");
 	enoki_say_why(&report, why, offence);
+	enoki_say_last_call(&report, offence);
+	/* First of all, in case that CPUs get lost while this one looks at them. */
+	rest = enoki_report_print(report.text, 4);
 	enoki_say_counts(&report, es);
 	enoki_say_cpus(&report, es);
 	enoki_say_tasks(&report, es);
 	enoki_say_events(&report);
-	enoki_report_print(&report, ejected ? 16 : 3);
+	if (*enoki_report_print(rest, ejected ? 12 : 0))
+		pr_notice("sched_enoki: all of it: /sys/kernel/sched_enoki/last_exit\n");
 
 	scoped_guard (mutex, &enoki_report_mutex) {
-		kvfree(enoki_report_text);
-		enoki_report_text = report.text;
-		enoki_report_len = report.len;
+		kvfree(enoki_last_report.text);
+		enoki_last_report = report;
 		enoki_report_of = es;
 	}
 }
@@ -262,8 +331,6 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
  */
 void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 {
-	struct enoki_report report;
-
 	pr_notice("sched_enoki: policy %s: its %u tasks go on without it, the last after %llu us; its module %s can be removed\n",
 		  es->ops->name, nr, div_u64(took_ns, NSEC_PER_USEC),
 		  module_name(es->ops->owner));
@@ -271,10 +338,8 @@ void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 	guard(mutex)(&enoki_report_mutex);
 	if (enoki_report_of != es)
 		return;
-	report = (struct enoki_report){ enoki_report_text, enoki_report_len };
-	enoki_say(&report, "moved: %u tasks, the last after %llu us\n", nr,
+	enoki_say(&enoki_last_report, "moved: %u tasks, the last after %llu us\n", nr,
 		  div_u64(took_ns, NSEC_PER_USEC));
-	enoki_report_len = report.len;
 }
 
 /**
@@ -289,9 +354,9 @@ void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 ssize_t enoki_last_exit(char *buf, loff_t pos, size_t count)
 {
 	guard(mutex)(&enoki_report_mutex);
-	if (!enoki_report_text)
+	if (!enoki_last_report.text)
 		return 0;
 
-	return memory_read_from_buffer(buf, count, &pos, enoki_report_text,
-				       enoki_report_len);
+	return memory_read_from_buffer(buf, count, &pos, enoki_last_report.text,
+				       enoki_last_report.len);
 }

@@ -131,9 +131,17 @@ EXPORT_SYMBOL_GPL(enoki_lock_wait);
 void enoki_lock_waited(struct enoki_sched *es, u64 since_ns)
 {
 	struct enoki_offence offence;
-	u64 now = local_clock();
+	u64 now = local_clock(), last, most;
 
-	if (!es || now - since_ns <= (u64)READ_ONCE(es->max_hold_ms) * NSEC_PER_MSEC)
+	if (!es)
+		return;
+	most = (u64)READ_ONCE(es->max_hold_ms) * NSEC_PER_MSEC;
+	if (now - since_ns <= most)
+		return;
+
+	/* Many may have waited for the same one. */
+	last = READ_ONCE(es->waited_at);
+	if ((s64)(since_ns - last) < 0 || cmpxchg(&es->waited_at, last, now) != last)
 		return;
 
 	offence = (struct enoki_offence){

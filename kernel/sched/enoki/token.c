@@ -124,6 +124,26 @@ u64 enoki_slot_task_id(u32 nr)
 }
 
 /**
+ * enoki_rq_trylock - lock a run queue, unless somebody has it
+ * @rq: the run queue
+ * @rf: for rq_unlock()
+ *
+ * For those who look after policies: a CPU that never leaves one may have the lock of
+ * any run queue, and whoever waits for it is lost as well.
+ *
+ * Context: interrupts off.
+ * Return: it is locked.
+ */
+bool enoki_rq_trylock(struct rq *rq, struct rq_flags *rf)
+{
+	if (!raw_spin_rq_trylock(rq))
+		return false;
+
+	rq_pin_lock(rq, rf);
+	return true;
+}
+
+/**
  * enoki_fill_info - describe a task to its policy
  * @p: the task
  * @info: filled in
@@ -263,6 +283,7 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 	enoki_refresh(p, token);
 	ent->gen = ent->slot->gen + 1;
 	WRITE_ONCE(ent->slot->gen, ent->gen);
+	ent->slot->granted_at = rq_clock(rq);
 	token->gen = ent->gen;
 	token->cpu = cpu_of(rq);
 	ent->flags &= ~(ENOKI_P_NEW | ENOKI_P_SEEN);

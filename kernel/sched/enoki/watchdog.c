@@ -235,20 +235,25 @@ static enum hrtimer_restart enoki_watch_fn(struct hrtimer *timer)
 {
 	u64 now = ktime_get_mono_fast_ns(), period;
 	struct enoki_sched *es;
+	struct rq_flags rf;
+	struct rq *rq;
 	int cpu;
 
 	guard(rcu)();
 	enoki_watch_looks++;
 	for_each_online_cpu(cpu) {
-		if (!READ_ONCE(cpu_rq(cpu)->enoki.nr_running))
+		rq = cpu_rq(cpu);
+		/* One that somebody has now is looked at the next time. */
+		if (!READ_ONCE(rq->enoki.nr_running) || !enoki_rq_trylock(rq, &rf))
 			continue;
-		scoped_guard (rq_lock, cpu_rq(cpu)) {
-			update_rq_clock(cpu_rq(cpu));
-			enoki_watch_rq(cpu_rq(cpu));
-		}
+		update_rq_clock(rq);
+		enoki_watch_rq(rq);
+		rq_unlock(rq, &rf);
 	}
-	list_for_each_entry_rcu(es, &enoki_scheds, node)
+	list_for_each_entry_rcu(es, &enoki_scheds, node) {
 		enoki_watch_rejects(es, max(now - enoki_watched_at, 1ULL));
+		enoki_eject_again(es);
+	}
 	enoki_watched_at = now;
 
 	/* Against somebody who starts it again because it is wanted. */
