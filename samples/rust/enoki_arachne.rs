@@ -461,16 +461,17 @@ impl Hinted for Arachne {
     }
 
     fn unregister_queue(&self, ctx: &mut Ctx<'_>, queue: Queue) {
-        for core in ctx.cpus() {
-            if ctx.lock(&self.arbiter).seats[core].owner == Some(queue) {
-                self.free(ctx, core);
-            }
-        }
+        // First of all, so that nobody grants it what it has just lost.
         let mut arbiter = ctx.lock(&self.arbiter);
         for place in &mut arbiter.runtimes {
             *place = place.filter(|runtime| runtime.queue != queue);
         }
         drop(arbiter);
+        for core in ctx.cpus() {
+            if ctx.lock(&self.arbiter).seats[core].owner == Some(queue) {
+                self.free(ctx, core);
+            }
+        }
         self.settle(ctx);
     }
 
