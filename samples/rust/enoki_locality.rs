@@ -3,11 +3,12 @@
 //! A CPU scheduler for threads that share data: those of one place run on one CPU.
 //!
 //! The locality-aware scheduler of the Enoki paper (section 4.2.3). A program says by a hint which
-//! place each of its threads belongs to, a number of its own choice. Threads of one place run on
-//! one CPU, where they find each other's data in the caches and wake each other up without an
-//! interrupt; those of other places run on other CPUs, as long as there are enough. If too many
-//! wait on the CPU of a place, the next one goes where it would without a hint: to a CPU that has
-//! nothing to do, or else where it was; first in, first out on each.
+//! place each of its threads belongs to, a number of its own choice that means nothing to other
+//! programs. Threads of one place run on one CPU, where they find each other's data in the caches
+//! and wake each other up without an interrupt; those of other places run on other CPUs, as long as
+//! there are enough. If too many wait on the CPU of a place, the next one goes where it would
+//! without a hint: to a CPU that has nothing to do, or else where it was; first in, first out on
+//! each.
 //!
 //! What it is not for: programs that say nothing, which [`enoki_wfq`](enoki_wfq.rs) serves better;
 //! and places whose threads have more work than one CPU can do.
@@ -28,12 +29,13 @@ hint! {
 /// What we keep for each task: the CPU of its place, if it has one.
 type State = Option<CpuId>;
 type Token = Schedulable<State>;
+/// A place of a client's; another one may use the same number for a place of its own.
+type Name = (QueueId<NoHint>, u64);
 
 /// Whose a CPU is.
 #[derive(Default)]
 struct Home {
-    /// The place, 0 for none.
-    place: u64,
+    place: Option<Name>,
     /// How many tasks of it there are.
     tasks: usize,
 }
@@ -47,24 +49,24 @@ struct Locality {
 
 impl Locality {
     /// A task leaves its place, if it has one, for another one or for none.
-    fn settle(&self, ctx: &mut Ctx<'_>, state: &mut State, place: u64) {
+    fn settle(&self, ctx: &mut Ctx<'_>, state: &mut State, place: Option<Name>) {
         if let Some(cpu) = state.take() {
             let home = &mut ctx.lock(&self.homes)[cpu];
             home.tasks = home.tasks.saturating_sub(1);
             // The last one leaves it to others.
-            home.place = if home.tasks == 0 { 0 } else { home.place };
+            home.place = home.place.filter(|_| home.tasks != 0);
         }
+        let Some(place) = place else { return };
         // The CPU of the place, or else one that is nobody's.
         let free = ctx
             .cpus()
-            .find(|&cpu| ctx.cpu_active(cpu) && ctx.lock(&self.homes)[cpu].place == 0);
+            .find(|&cpu| ctx.cpu_active(cpu) && ctx.lock(&self.homes)[cpu].place.is_none());
         let mut cpus = ctx.cpus();
         let mut homes = ctx.lock(&self.homes);
-        let found = cpus.find(|&cpu| homes[cpu].place == place);
-        let found = found.or(free.filter(|&cpu| homes[cpu].place == 0));
-        *state = found.filter(|_| place != 0);
+        let found = cpus.find(|&cpu| homes[cpu].place == Some(place));
+        *state = found.or(free.filter(|&cpu| homes[cpu].place.is_none()));
         if let Some(cpu) = *state {
-            homes[cpu].place = place;
+            homes[cpu].place = Some(place);
             homes[cpu].tasks = homes[cpu].tasks.saturating_add(1);
         }
     }
@@ -95,7 +97,7 @@ impl Scheduler for Locality {
 
     // And when it leaves the policy.
     fn task_dead(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, State>) {
-        self.settle(ctx, task.state_mut(), 0);
+        self.settle(ctx, task.state_mut(), None);
     }
 
     // To the CPU of its place, even if it has to wait there and others are idle.
@@ -168,17 +170,18 @@ impl Hinted for Locality {
     fn parse_hint(
         &self,
         ctx: &mut Ctx<'_>,
-        _queue: QueueId<NoHint>,
+        queue: QueueId<NoHint>,
         hint: &Place,
         about: About<'_, State>,
     ) -> Result<()> {
+        let place = (hint.place != 0).then_some((queue, hint.place));
         match about {
             About::Nobody => return Err(EINVAL),
-            About::Lent(mut task) => self.settle(ctx, task.state_mut(), hint.place),
+            About::Lent(mut task) => self.settle(ctx, task.state_mut(), place),
             About::Queued(name) => {
                 let cpu = ctx.cpu().id();
                 let mut task = ctx.lock(&self.queues[cpu]).remove(&name).ok_or(ESRCH)?;
-                self.settle(ctx, task.state_mut(), hint.place);
+                self.settle(ctx, task.state_mut(), place);
                 self.task_new(ctx, task);
             }
         }

@@ -65,6 +65,29 @@ TEST_ENOKI(together_and_apart)
 	client_close(&c);
 }
 
+/* Two programs that call a place by the same number do not mean the same one. */
+TEST_ENOKI(everybody_has_numbers)
+{
+	struct worker *w[2];
+	struct client c[2];
+	int i, at;
+
+	NEED_CPUS(2);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, join(&c[i])) TH_LOG("%s: %s", strerror(errno), last_error());
+		w[i] = worker_start_on(-1, W_SLEEP, locality.id);
+		ASSERT_NE(NULL, w[i]);
+		ASSERT_TRUE(AWAIT(worker_asleep(w[i])));
+		ASSERT_EQ(0, belongs(&c[i], w[i]->pid, 1));
+	}
+	for (i = 0; i < 10; i++) {
+		at = where_it_wakes(w[0]);
+		EXPECT_NE(at, where_it_wakes(w[1]));
+	}
+	for (i = 0; i < 2; i++)
+		client_close(&c[i]);
+}
+
 #define QUESTIONS	100
 
 struct talk {
