@@ -93,6 +93,9 @@ def judged(rows: list[Row]) -> list[Verdict]:
     found: list[Verdict] = []
     for batch in (False, True):
         ours = at.get((SHINJUKU.name, batch))
+        # What is never answered is in no percentile.
+        if ours and ours["unserved"]:
+            found.append((f"{ours['unserved']} requests were not served{' beside batch' * batch}", False))
         for peer, most in ((classes.EEVDF.name, 1 / 5), (classes.FIFO.name, 1 / 2)):
             theirs = at.get((peer, batch))
             if ours and theirs:

@@ -47,6 +47,18 @@ class Judged(unittest.TestCase):
         self.assertEqual(self.verdicts(rows(probed_us=11)), [True, True, False, True])
         self.assertEqual(self.verdicts(rows(cores_after=5)), [True, True, True, False])
 
+    def test_each_time(self) -> None:
+        found = [load(EEVDF, 0, 100, 100, 5), load(EEVDF, 1, 900, 900, 5), load(EEVDF, 2, 900, 800, 5)]
+        self.assertEqual(bench.sustained(found, EEVDF), 100)
+
+    def test_ours_does_not_keep_up(self) -> None:
+        found = [row | ({"served": 1} if row["class"] == ARACHNE and "served" in row else {}) for row in rows()]
+        self.assertIn(("enoki_arachne sustains 0 of EEVDF's 900 requests/s", False), bench.judged(found))
+
+    def test_not_probed(self) -> None:
+        found = [row for row in rows() if "request_to_core" not in row]
+        self.assertEqual(self.verdicts(found), [True, True, False, True])
+
     def test_lines(self) -> None:
         said = [bench.line_of(row) for row in rows()]
         self.assertIn("p99", said[0])

@@ -5,8 +5,10 @@ import unittest
 from enokitest import bench_shinjuku as bench
 
 
-def row(name: str, p999: float, batch: bool = False, share: float = 0.3) -> bench.Row:
-    return {"class": name, "batch": batch, "load": bench.AT, "get_p999_us": p999, "batch_share": share}
+def row(name: str, p999: float, batch: bool = False, share: float = 0.3, unserved: int = 0) -> bench.Row:
+    return {
+        "class": name, "batch": batch, "load": bench.AT, "get_p999_us": p999, "batch_share": share, "unserved": unserved,
+    }  # fmt: skip
 
 
 class Judged(unittest.TestCase):
@@ -30,6 +32,10 @@ class Judged(unittest.TestCase):
     def test_missed(self) -> None:
         rows = [row("EEVDF", 499), row("enoki_fifo", 199), row("enoki_shinjuku", 100)]
         self.assertEqual([good for _, good in bench.judged(rows)], [False, False])
+
+    def test_unserved(self) -> None:
+        rows = [row("EEVDF", 500, unserved=9), row("enoki_shinjuku", 100, unserved=1)]
+        self.assertEqual(bench.judged(rows)[0], ("1 requests were not served", False))
 
     def test_batch(self) -> None:
         rows = [row("EEVDF", 500, True, 0.30), row("enoki_fifo", 900, True), row("enoki_shinjuku", 100, True, 0.26)]
