@@ -82,9 +82,12 @@ enum Mistake {
     Miscount,
     /// Holds a lock that all CPUs want for long, at times.
     HoldAll,
+    /// Keeps tasks that wake up in a queue that nobody looks into, so many of them as the parameter
+    /// `times` says.
+    BuryFew,
 }
 
-const MISTAKES: [Mistake; 31] = [
+const MISTAKES: [Mistake; 32] = [
     Mistake::None,
     Mistake::Never,
     Mistake::DropWoken,
@@ -116,6 +119,7 @@ const MISTAKES: [Mistake; 31] = [
     Mistake::Timers,
     Mistake::Miscount,
     Mistake::HoldAll,
+    Mistake::BuryFew,
 ];
 
 /// What we keep for each task.
@@ -132,6 +136,10 @@ type Token = Schedulable<State>;
 struct Memory {
     /// Counts calls, for what is done at times.
     calls: u32,
+    /// Who was buried, by the lowest bits of the number: nobody is twice.
+    buried: u64,
+    /// The mistake has been made before.
+    admitted: bool,
     /// Whom to starve.
     victim: Option<TaskId>,
     /// A task as it was called once.
@@ -143,6 +151,7 @@ struct Memory {
 /// The scheduler.
 struct Bad {
     mistake: Mistake,
+    times: u32,
     queues: CpuMap<Lock<FifoQueue<State>>>,
     grave: Lock<FifoQueue<State>>,
     memory: Lock<Memory>,
@@ -163,11 +172,39 @@ impl Bad {
         memory.calls % EVERY == 0
     }
 
+    /// Says once that the mistake is made, where nothing else shows it.
+    fn admit(&self, ctx: &mut Ctx<'_>) {
+        let mut memory = ctx.lock(&self.memory);
+        let admitted = core::mem::replace(&mut memory.admitted, true);
+        drop(memory);
+        if !admitted {
+            log!(ctx, "the mistake is made");
+        }
+    }
+
+    /// Is this one of the tasks that are buried?
+    fn buries(&self, ctx: &mut Ctx<'_>, id: TaskId) -> bool {
+        if self.makes(Mistake::BuryFew) {
+            let mut memory = ctx.lock(&self.memory);
+            let mark = 1_u64.wrapping_shl((id.as_u64() % 64) as u32);
+            let buried = memory.buried & mark == 0 && memory.buried.count_ones() < self.times;
+            memory.buried |= if buried { mark } else { 0 };
+            return buried;
+        }
+        self.errs(ctx, Mistake::Bury) || self.errs(ctx, Mistake::Miscount)
+    }
+
     /// Makes the mistakes that can be made in any call.
-    fn chat(&self, ctx: &Ctx<'_>, what: &str) {
+    fn chat(&self, ctx: &mut Ctx<'_>, what: &str) {
         match self.mistake {
-            Mistake::Chatter => log!(ctx, "{what} on CPU {}", ctx.cpu().id().as_u32()),
-            Mistake::Kick => ctx.cpus().for_each(|cpu| ctx.resched(cpu)),
+            Mistake::Chatter => {
+                self.admit(ctx);
+                log!(ctx, "{what} on CPU {}", ctx.cpu().id().as_u32());
+            }
+            Mistake::Kick => {
+                self.admit(ctx);
+                ctx.cpus().for_each(|cpu| ctx.resched(cpu));
+            }
             _ => (),
         }
     }
@@ -211,6 +248,9 @@ impl Bad {
             if memory.past.is_none() {
                 memory.past = Some(task.key());
             }
+        }
+        if self.makes(Mistake::Hold) {
+            self.admit(ctx);
         }
         let mut queue = ctx.lock(&self.queues[self.home(task.cpu())]);
         if self.makes(Mistake::Hold) {
@@ -271,10 +311,13 @@ impl Scheduler for Bad {
         let mode = module_parameters::mode.value() as usize;
         Ok(Bad {
             mistake: *MISTAKES.get(mode).ok_or(EINVAL)?,
+            times: module_parameters::times.value(),
             queues: CpuMap::new_with(machine, |_| new_lock!(FifoQueue::new()))?,
             grave: new_lock!(FifoQueue::new())?,
             memory: new_lock!(Memory {
                 calls: 0,
+                buried: 0,
+                admitted: false,
                 victim: None,
                 past: None,
                 running: None,
@@ -312,7 +355,7 @@ impl Scheduler for Bad {
         self.chat(ctx, "a task woke up");
         if self.errs(ctx, Mistake::DropWoken) {
             drop(task);
-        } else if self.errs(ctx, Mistake::Bury) || self.errs(ctx, Mistake::Miscount) {
+        } else if self.buries(ctx, task.id()) {
             ctx.lock(&self.grave).push_back(task);
         } else {
             self.enqueue(ctx, task);
@@ -356,7 +399,10 @@ impl Scheduler for Bad {
                 .cpus()
                 .find(|&cpu| !task.allowed_on(cpu))
                 .unwrap_or(prev),
-            Mistake::PlaceOnOne => CpuId::FIRST,
+            Mistake::PlaceOnOne => {
+                self.admit(ctx);
+                CpuId::FIRST
+            }
             _ => ctx.usable_cpu(task, prev),
         }
     }
@@ -368,7 +414,11 @@ impl Scheduler for Bad {
     ) -> Option<Runnable<'c, State>> {
         self.chat(ctx, "a pick");
         if self.makes(Mistake::Slow) {
+            self.admit(ctx);
             self.dawdle();
+        }
+        if self.makes(Mistake::Sliver) {
+            self.admit(ctx);
         }
         let cpu = ctx.cpu();
         let drops = self.errs(ctx, Mistake::DropPicked);
@@ -407,9 +457,12 @@ impl Scheduler for Bad {
         }
     }
 
-    fn task_tick(&self, _ctx: &mut Ctx<'_>, task: &mut Lent<'_, State>) -> bool {
+    fn task_tick(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, State>) -> bool {
         match self.mistake {
-            Mistake::Thrash => true,
+            Mistake::Thrash => {
+                self.admit(ctx);
+                true
+            }
             Mistake::LongSlice => false,
             _ => task.info().runtime() >= task.state().turn_end,
         }
@@ -445,6 +498,7 @@ impl Scheduler for Bad {
     }
 
     fn timer_fired(&self, ctx: &mut Ctx<'_>, timer: u32) {
+        self.admit(ctx);
         self.rearm(ctx, timer);
     }
 
@@ -477,6 +531,10 @@ module_enoki_scheduler! {
         mode: u32 {
             default: 0,
             description: "Which mistake to make, 0 for none",
+        },
+        times: u32 {
+            default: 1,
+            description: "How often it is made, where that can be chosen",
         },
     },
 }

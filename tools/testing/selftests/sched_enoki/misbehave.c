@@ -6,6 +6,7 @@
  * has the list, with what becomes of each.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "fixture.h"
 
 #define NR_VICTIMS	64
+#define MODE_REFUSE	23
 #define TIMEOUT_MS	"500"
 
 static const struct policy bad = { "bad", "enoki_bad", 13 };
@@ -29,6 +31,7 @@ enum outcome { GOES_ON, REFUSED, EJECTED };
 
 FIXTURE(bad) {
 	struct worker *other;
+	int kmsg;		/* what the kernel says from now on */
 };
 
 FIXTURE_VARIANT(bad) {
@@ -80,6 +83,23 @@ FIXTURE_VARIANT_ADD(bad, steal_here) {
 	.mode = 22, .outcome = REFUSED, .cpus = 2, .word = "cpu",
 };
 
+/* The same again and again is too much of it. */
+FIXTURE_VARIANT_ADD(bad, place_anywhere_often) {
+	.mode = 15, .outcome = EJECTED, .cpus = 3, .word = "rejects",
+};
+
+FIXTURE_VARIANT_ADD(bad, steal_past_often) {
+	.mode = 19, .outcome = EJECTED, .cpus = 2, .word = "rejects",
+};
+
+FIXTURE_VARIANT_ADD(bad, steal_pinned_often) {
+	.mode = 21, .outcome = EJECTED, .cpus = 2, .word = "rejects",
+};
+
+FIXTURE_VARIANT_ADD(bad, steal_here_often) {
+	.mode = 22, .outcome = EJECTED, .cpus = 2, .word = "rejects",
+};
+
 FIXTURE_VARIANT_ADD(bad, refuse) { .mode = 23, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, slow) { .mode = 24, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, hold) { .mode = 25, .outcome = GOES_ON };
@@ -96,6 +116,8 @@ FIXTURE_SETUP(bad)
 	char mode[64];
 
 	ASSERT_EQ(NULL, problem) TH_LOG("%s", problem);
+	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
 	if (nr_cpus_online() < variant->cpus)
 		SKIP(return, "needs %d CPUs", variant->cpus);
 	snprintf(mode, sizeof(mode), "mode=%d", variant->mode);
@@ -106,6 +128,8 @@ FIXTURE_SETUP(bad)
 	ASSERT_EQ(0, policy_write(&bad, "timeout_ms", TIMEOUT_MS));
 	if (variant->word && !strcmp(variant->word, "lock"))
 		ASSERT_EQ(0, policy_write(&bad, "max_hold_ms", "1"));
+	if (variant->word && !strcmp(variant->word, "rejects"))
+		ASSERT_EQ(0, policy_write(&bad, "max_rejects", "0"));
 	self->other = worker_start_on(-1, W_NAP, fifo.id);
 	ASSERT_NE(NULL, self->other);
 }
@@ -113,6 +137,7 @@ FIXTURE_SETUP(bad)
 FIXTURE_TEARDOWN(bad)
 {
 	EXPECT_TRUE(enoki_end());
+	close(self->kmsg);
 	if (!module_loaded(bad.module))
 		return;
 	EXPECT_TRUE(AWAIT(policy_nr_tasks(&bad) == 0));
@@ -161,6 +186,21 @@ static bool refuses_something(void)
 	return false;
 }
 
+/* Has the kernel said so by now? What it says is read line by line. */
+static bool kernel_said(int kmsg, const char *words)
+{
+	char line[1024];
+	ssize_t len;
+
+	/* EPIPE: some lines were lost, and what comes next is later. */
+	while ((len = read(kmsg, line, sizeof(line) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
+		line[len > 0 ? len : 0] = '\0';
+		if (strstr(line, words))
+			return true;
+	}
+	return false;
+}
+
 /* What a refused task got, and did not need. */
 static bool joins(struct worker *w)
 {
@@ -170,18 +210,21 @@ static bool joins(struct worker *w)
 TEST_F_TIMEOUT(bad, goes_on, TEST_SECONDS)
 {
 	const enum worker_mode modes[] = { W_SPIN, W_NAP, W_YIELD, W_NAP };
+	/* What is refused, if it is, until the policy goes. */
+	bool often = variant->word && !strcmp(variant->word, "rejects");
 	/* A CPU looks for work elsewhere when it has none: most sleep then. */
-	bool idle = variant->outcome == REFUSED;
+	bool idle = variant->outcome == REFUSED || often;
 	/* Tokens are wanted back from a policy when its tasks are moved. */
 	bool moves = variant->word && !strcmp(variant->word, "lost");
+	int i, moved = 0, refused = 0;
 	char words[64];
-	int i, moved = 0;
 
 	for (i = 0; i < NR_VICTIMS; i++) {
 		struct worker *w = worker_start(idle && i >= 8 ? W_SLEEP : modes[i % 4]);
 
 		ASSERT_NE(NULL, w);
 		EXPECT_TRUE(joins(w)) TH_LOG("%m; %s", last_error());
+		refused += policy_in_office(&bad) && sched_getscheduler(w->pid) == SCHED_OTHER;
 		if (!idle)
 			continue;
 		EXPECT_EQ(0, i < 8 && modes[i % 4] != W_NAP ? pin(w->pid, nth_cpu_online(0)) :
@@ -202,6 +245,12 @@ TEST_F_TIMEOUT(bad, goes_on, TEST_SECONDS)
 		EXPECT_TRUE(last_exit_says("module enoki_bad: ejected"));
 		snprintf(words, sizeof(words), "\nreason: %s", variant->word ?: "");
 		EXPECT_TRUE(last_exit_says(words));
+		/* By what it did to whom. */
+		if (!strcmp(words, "\nreason: stall") || !strcmp(words, "\nreason: lost"))
+			EXPECT_TRUE(last_exit_says("\nlast call about the task: "));
+		if (often)
+			for (i = 1; i < nr_workers(); i++)
+				worker_set(nth_worker(i), W_NAP);
 		for (i = 1; i < nr_workers(); i++)
 			moved += sched_getscheduler(nth_worker(i)->pid) == SCHED_OTHER;
 		EXPECT_EQ(NR_VICTIMS, moved);
@@ -214,6 +263,9 @@ TEST_F_TIMEOUT(bad, goes_on, TEST_SECONDS)
 		break;
 	case GOES_ON:
 		EXPECT_TRUE(policy_in_office(&bad));
+		/* Was the mistake made at all? */
+		EXPECT_TRUE(!variant->mode || (variant->mode == MODE_REFUSE ? refused > 0 :
+			AWAIT(kernel_said(self->kmsg, "bad: the mistake is made"))));
 	}
 
 	EXPECT_TRUE(workers_live());
