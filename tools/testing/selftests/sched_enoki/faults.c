@@ -95,8 +95,19 @@ static bool crowd(int id, const char *group)
 	return true;
 }
 
+/* In office again, if it was ejected, with tasks of its own: else nothing is spoilt. */
+static bool again(const struct policy *p, const char *group)
+{
+	if (policy_in_office(p))
+		return true;
+
+	workers_end(0);
+	return AWAIT(policy_nr_tasks(p) == 0) && policy_reload(p) && crowd(p->id, group);
+}
+
 static bool survives(const struct policy *p, const char *group, const char *kind, int percent)
 {
+	int rounds = 0, ejected = 0;
 	uint64_t end;
 	bool ok;
 
@@ -104,15 +115,16 @@ static bool survives(const struct policy *p, const char *group, const char *kind
 	    fault_set(kind, "probability", percent))
 		return false;
 	end = now_ns() + duration_ns();
-	do
+	do {
 		ok = hackbench(p->id);
-	while (ok && now_ns() < end);
+		rounds++;
+		ejected += !policy_in_office(p);
+	} while (ok && now_ns() < end && again(p, group));
 	ok = workers_live() && ok;
 	ok = faults_made(kind) > 0 && ok;
 	faults_off();
-	fprintf(stderr, "# %s at %d %%: %ld faults, %lld rescued, %s\n", kind, percent,
-		faults_made(kind), policy_event(p, "task_rescued"),
-		policy_in_office(p) ? "in office" : "ejected");
+	fprintf(stderr, "# %s at %d %%: %ld faults in %d rounds, ejected %d times\n", kind, percent,
+		faults_made(kind), rounds, ejected);
 
 	workers_end(0);
 	/* What was refused counts no more. */
