@@ -372,19 +372,26 @@ static void enoki_say_caught(struct enoki_sched *es, const char *what,
  * runs it may be why.
  *
  * Context: timer interrupt.
+ * Return: such policies have been ejected just now.
  */
-void enoki_softlockup(u32 dur_s)
+bool enoki_softlockup(u32 dur_s)
 {
 	int cpu = smp_processor_id();
 	struct enoki_offence offence = {
 		.cpu = cpu, .call = ENOKI_NR_EVENTS, .amount = dur_s,
 	};
 	struct enoki_sched *es;
+	bool any = false;
 
 	guard(rcu)();
-	list_for_each_entry_rcu(es, &enoki_scheds, node)
-		if (READ_ONCE(enoki_prq_of(es, cpu)->nr_running))
-			enoki_eject(es, ENOKI_EXIT_SOFT_LOCKUP, &offence);
+	list_for_each_entry_rcu(es, &enoki_scheds, node) {
+		if (enoki_ejected(es) || !READ_ONCE(enoki_prq_of(es, cpu)->nr_running))
+			continue;
+		enoki_eject(es, ENOKI_EXIT_SOFT_LOCKUP, &offence);
+		any = true;
+	}
+
+	return any;
 }
 
 /**
