@@ -11,6 +11,7 @@
  * A policy gets a number of offences before that, each of which the class has put
  * right by itself.
  */
+#include <linux/kdebug.h>
 #include <linux/sysrq.h>
 
 /* So long an offence counts. */
@@ -442,3 +443,38 @@ bool enoki_rcu_stall(const struct cpumask *cpus)
 
 	return any;
 }
+
+/*
+ * The CPU will not come back to the policy: its task dies here, with the locks that
+ * are held, and where that was an interrupt the kernel dies with it. The others need
+ * not go the same way.
+ */
+static int enoki_die(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct enoki_offence offence;
+	struct enoki_sched *es;
+
+	if (event != DIE_OOPS)
+		return NOTIFY_DONE;
+
+	guard(rcu)();
+	es = enoki_caught(smp_processor_id(), &offence);
+	if (!es)
+		return NOTIFY_DONE;
+
+	if (!enoki_ejected(es)) {
+		enoki_eject(es, ENOKI_EXIT_PANIC, &offence);
+		enoki_say_caught(es, "has panicked", &offence);
+	}
+	enoki_call_end();
+
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block enoki_die_notifier = { .notifier_call = enoki_die };
+
+static int __init enoki_die_setup(void)
+{
+	return register_die_notifier(&enoki_die_notifier);
+}
+late_initcall(enoki_die_setup);

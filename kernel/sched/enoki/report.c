@@ -28,6 +28,7 @@ static const char * const enoki_exit_names[ENOKI_NR_EXITS] = {
 	[ENOKI_EXIT_RCU_STALL]		= "rcu_stall",
 	[ENOKI_EXIT_MISCOUNT]		= "miscount",
 	[ENOKI_EXIT_LOCK]		= "lock",
+	[ENOKI_EXIT_PANIC]		= "panic",
 };
 
 /**
@@ -99,6 +100,10 @@ static void enoki_say_why(struct enoki_report *report, enum enoki_exit why,
 	case ENOKI_EXIT_LOCK:
 		enoki_say(report, "CPU %d waited for %llu ms in %s, for a lock of the policy\n",
 			  of->cpu, ms, enoki_event_name(of->call));
+		break;
+	case ENOKI_EXIT_PANIC:
+		enoki_say(report, "CPU %d panicked in the policy, in %s, and does not leave it any more\n",
+			  of->cpu, enoki_event_name(of->call));
 		break;
 	case ENOKI_EXIT_SYSRQ:
 		enoki_say(report, "somebody asked for it with sysrq\n");
