@@ -121,12 +121,14 @@ enum enoki_reject {
  * struct enoki_stats - one CPU's counters of a policy
  * @events: by &enum enoki_event
  * @rejected: by &enum enoki_reject
+ * @late_at: when it was called last while the flight recorder stood still, by ktime
  *
  * Each CPU writes its own, with interrupts off.
  */
 struct enoki_stats {
 	u64	events[ENOKI_NR_EVENTS];
 	u64	rejected[ENOKI_NR_REJECTS];
+	u64	late_at;
 };
 
 /**

@@ -59,8 +59,11 @@ void enoki_record(struct enoki_sched *es, enum enoki_event event,
 	u64 head = this_cpu_read(enoki_rings.head);
 	struct enoki_record *record;
 
-	if (unlikely(!records))
+	/* There is no record of this one, but it may come too late to be right. */
+	if (unlikely(!records)) {
+		this_cpu_write(es->stats->late_at, ktime_get_mono_fast_ns());
 		return;
+	}
 
 	record = records + head % ENOKI_RING_SIZE;
 	this_cpu_write(enoki_rings.head, head + sizeof(*record));

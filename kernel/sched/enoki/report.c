@@ -326,6 +326,18 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 	}
 }
 
+/* So long after its ejection the policy was called for the last time. */
+static u64 enoki_late_ns(struct enoki_sched *es)
+{
+	u64 last = es->ejected_at;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		last = max(last, READ_ONCE(per_cpu_ptr(es->stats, cpu)->late_at));
+
+	return last - es->ejected_at;
+}
+
 /**
  * enoki_report_moved - add to a policy's report what became of its tasks
  * @es: the policy, ejected
@@ -336,6 +348,8 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
  */
 void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 {
+	u64 late_us = div_u64(enoki_late_ns(es), NSEC_PER_USEC);
+
 	pr_notice("sched_enoki: policy %s: its %u tasks go on without it, the last after %llu us; its module %s can be removed\n",
 		  es->ops->name, nr, div_u64(took_ns, NSEC_PER_USEC),
 		  module_name(es->ops->owner));
@@ -343,6 +357,7 @@ void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 	guard(mutex)(&enoki_report_mutex);
 	if (enoki_report_of != es)
 		return;
+	enoki_say(&enoki_last_report, "last call: %llu us after the ejection\n", late_us);
 	enoki_say(&enoki_last_report, "moved: %u tasks, the last after %llu us\n", nr,
 		  div_u64(took_ns, NSEC_PER_USEC));
 }
