@@ -189,7 +189,7 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 static inline s64 enoki_call_nr_queued(struct enoki_sched *es, struct rq *rq)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-	s64 nr = ENOKI_ASK(es, nr_queued, &cx);
+	s64 nr = enoki_fault_count(ENOKI_ASK(es, nr_queued, &cx));
 
 	enoki_note(es, ENOKI_EV_nr_queued, &cx, 0, nr);
 

@@ -34,6 +34,7 @@ struct enoki_answers {
 	struct enoki_key	key;
 	bool			named;
 	u64			slice_ns;
+	s64			nr_queued;
 	s32			cpu;
 	bool			yes;
 };
@@ -112,6 +113,28 @@ s32 enoki_fault_cpu(s32 answer, s32 prev_cpu)
 		return last;
 	if (enoki_fault(ENOKI_FAULT_GARBAGE))
 		return (s32)enoki_garbage();
+
+	return answer;
+}
+
+/**
+ * enoki_fault_count - change how many tokens the policy says it has
+ * @answer: the policy's; negative if it does not count them
+ *
+ * Context: the run queue locked.
+ * Return: what the class is to take for it.
+ */
+s64 enoki_fault_count(s64 answer)
+{
+	s64 last = __this_cpu_read(enoki_answers.nr_queued);
+
+	__this_cpu_write(enoki_answers.nr_queued, answer);
+	if (enoki_fault(ENOKI_FAULT_DROP))
+		return -1;
+	if (enoki_fault(ENOKI_FAULT_DUPLICATE))
+		return last;
+	if (enoki_fault(ENOKI_FAULT_GARBAGE))
+		return (s64)enoki_garbage();
 
 	return answer;
 }

@@ -19,6 +19,7 @@ bool enoki_fault(enum enoki_fault kind);
 void enoki_fault_delay(void);
 bool enoki_fault_bool(bool answer);
 s32 enoki_fault_cpu(s32 answer, s32 prev_cpu);
+s64 enoki_fault_count(s64 answer);
 bool enoki_fault_key(bool named, struct enoki_key *key);
 struct enoki_task *enoki_fault_pick(struct enoki_task *token, u64 *slice_ns);
 struct enoki_task *enoki_fault_back(struct enoki_task *token);
@@ -29,6 +30,7 @@ static inline bool enoki_fault(enum enoki_fault kind) { return false; }
 static inline void enoki_fault_delay(void) { }
 static inline bool enoki_fault_bool(bool answer) { return answer; }
 static inline s32 enoki_fault_cpu(s32 answer, s32 prev_cpu) { return answer; }
+static inline s64 enoki_fault_count(s64 answer) { return answer; }
 static inline bool enoki_fault_key(bool named, struct enoki_key *key) { return named; }
 
 static inline struct enoki_task *enoki_fault_pick(struct enoki_task *token, u64 *slice_ns)
