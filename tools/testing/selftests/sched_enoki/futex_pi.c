@@ -88,6 +88,21 @@ static bool boosted(pid_t pid)
 	return proc_sched_long(pid, "prio") == 99 - BOOST_PRIO;
 }
 
+/* Has it more of its CPU than a real-time task of a lower priority? */
+static bool above_lesser(pid_t pid, struct worker *lesser)
+{
+	uint64_t had = cpu_time(pid), lesser_had = cpu_time(lesser->pid);
+
+	if (set_class(lesser->pid, SCHED_FIFO, BOOST_PRIO - 1))
+		return false;
+	worker_set(lesser, W_SPIN);
+	if (!AWAIT(cpu_time(pid) + cpu_time(lesser->pid) - had - lesser_had > 300 * NSEC_PER_MSEC))
+		return false;
+	/* When it gets that far. */
+	worker_set(lesser, W_SLEEP);
+	return cpu_time(pid) - had > cpu_time(lesser->pid) - lesser_had;
+}
+
 /**
  * enum meanwhile - what happens to the owner while it is boosted
  * @NOTHING: nothing
@@ -96,8 +111,9 @@ static bool boosted(pid_t pid)
  * @MOVED: it is moved to the other policy
  * @ATTACHED: it is attached only then
  * @AFFINITY: its CPUs change
+ * @EJECTED: its policy is put out of office
  */
-enum meanwhile { NOTHING, NAPS, DETACHED, MOVED, ATTACHED, AFFINITY };
+enum meanwhile { NOTHING, NAPS, DETACHED, MOVED, ATTACHED, AFFINITY, EJECTED };
 
 static void boost(struct __test_metadata *_metadata, const struct policy *p,
 		  enum meanwhile what)
@@ -106,7 +122,7 @@ static void boost(struct __test_metadata *_metadata, const struct policy *p,
 	int cpu = nth_cpu_online(0), status, tasks = 1;
 	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct worker *hog = worker_start_on(cpu, W_SPIN, p->id);
+	struct worker *hog = worker_start_on(cpu, W_SPIN, p->id), *lesser;
 	pid_t own, wait;
 
 	ASSERT_NE(MAP_FAILED, s);
@@ -156,11 +172,21 @@ static void boost(struct __test_metadata *_metadata, const struct policy *p,
 		unpin(own);
 		ASSERT_EQ(0, pin(own, nth_cpu_online(nr_cpus_online() - 1)));
 		break;
+	case EJECTED:
+		ASSERT_EQ(0, policy_write(p, "eject", "1"));
+		EXPECT_TRUE(AWAIT(policy_nr_tasks(p) == 0));
+		EXPECT_EQ(SCHED_OTHER, sched_getscheduler(own));
+		lesser = worker_start_on(cpu, W_SLEEP, 0);
+		ASSERT_NE(NULL, lesser);
+		EXPECT_TRUE(above_lesser(own, lesser));
+		tasks = 0;
+		break;
 	}
 	EXPECT_TRUE(boosted(own));
 	EXPECT_TRUE(turns_on(s));
-	/* Not even now may the policy go away. */
-	EXPECT_EQ(-1, module_unload(p->module));
+	/* Not even now may the policy go away, unless it has no task any more. */
+	if (what != EJECTED)
+		EXPECT_EQ(-1, module_unload(p->module));
 	if (what == MOVED)
 		EXPECT_EQ(-1, module_unload(to->module));
 	set(&s->release, 1);
@@ -207,6 +233,12 @@ TEST_EACH(boosted_is_attached)
 TEST_EACH(boosted_changes_cpu)
 {
 	boost(_metadata, self->p, AFFINITY);
+}
+
+TEST_EACH(boosted_is_ejected)
+{
+	boost(_metadata, self->p, EJECTED);
+	ASSERT_TRUE(policy_reload(self->p));
 }
 
 /* Killed while boosted: the waiter gets the lock, the policy loses the task. */

@@ -139,6 +139,34 @@ TEST_EACH(to_and_fro)
 	EXPECT_TRUE(scx_stop(scx));
 }
 
+/* Whose policy is ejected is a task of sched_ext then, as if it had never been attached. */
+TEST_EACH(ejected)
+{
+	static const enum worker_mode modes[] = { W_SPIN, W_NAP, W_SLEEP, W_FORK };
+	const char *path = getenv("SCX_SIMPLE");
+	int i, n = ARRAY_SIZE(modes);
+	pid_t scx;
+
+	NEED_SCX(path);
+	scx = scx_start(path);
+	ASSERT_LT(0, scx);
+	for (i = 0; i < n; i++)
+		ASSERT_NE(NULL, worker_start_on(-1, modes[i], self->p->id));
+	EXPECT_FALSE(under_scx(nth_worker(0)->pid));
+	ASSERT_EQ(0, policy_write(self->p, "eject", "1"));
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(self->p) == 0));
+	worker_set(nth_worker(2), W_NAP);
+	for (i = 0; i < n; i++) {
+		EXPECT_EQ(SCHED_OTHER, sched_getscheduler(nth_worker(i)->pid));
+		EXPECT_TRUE(under_scx(nth_worker(i)->pid));
+	}
+	EXPECT_TRUE(scx_is("enabled"));
+	EXPECT_TRUE(workers_live());
+	workers_end(0);
+	EXPECT_TRUE(scx_stop(scx));
+	ASSERT_TRUE(policy_reload(self->p));
+}
+
 /* SCHED_EXT by name, from and to Enoki. */
 TEST_ENOKI(class_by_number)
 {
