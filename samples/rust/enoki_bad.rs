@@ -85,9 +85,13 @@ enum Mistake {
     /// Keeps tasks that wake up in a queue that nobody looks into, so many of them as the parameter
     /// `times` says.
     BuryFew,
+    /// Places tasks on a CPU that is offline.
+    PlaceOffline,
+    /// Spins for long before it picks, at times.
+    Spin,
 }
 
-const MISTAKES: [Mistake; 32] = [
+const MISTAKES: [Mistake; 34] = [
     Mistake::None,
     Mistake::Never,
     Mistake::DropWoken,
@@ -120,6 +124,8 @@ const MISTAKES: [Mistake; 32] = [
     Mistake::Miscount,
     Mistake::HoldAll,
     Mistake::BuryFew,
+    Mistake::PlaceOffline,
+    Mistake::Spin,
 ];
 
 /// What we keep for each task.
@@ -231,12 +237,26 @@ impl Bad {
         }
     }
 
-    /// Computes for long, while the other CPUs wait.
-    fn dawdle_alone(&self, ctx: &mut Ctx<'_>) {
-        let _memory = ctx.lock(&self.memory);
+    /// Computes for long.
+    fn dawdle_long(&self) {
         for _ in 0..100 {
             self.dawdle();
         }
+    }
+
+    /// The same, while the other CPUs wait.
+    fn dawdle_alone(&self, ctx: &mut Ctx<'_>) {
+        let _memory = ctx.lock(&self.memory);
+        self.dawdle_long();
+    }
+
+    /// A CPU that is offline, if there is one.
+    fn offline(&self, ctx: &mut Ctx<'_>) -> Option<CpuId> {
+        let cpu = ctx.cpus().find(|&cpu| !ctx.cpu_active(cpu));
+        if cpu.is_some() {
+            self.admit(ctx);
+        }
+        cpu
     }
 
     fn enqueue(&self, ctx: &mut Ctx<'_>, task: Token) {
@@ -403,6 +423,7 @@ impl Scheduler for Bad {
                 self.admit(ctx);
                 CpuId::FIRST
             }
+            Mistake::PlaceOffline => self.offline(ctx).unwrap_or(prev),
             _ => ctx.usable_cpu(task, prev),
         }
     }
@@ -416,6 +437,10 @@ impl Scheduler for Bad {
         if self.makes(Mistake::Slow) {
             self.admit(ctx);
             self.dawdle();
+        }
+        if self.errs(ctx, Mistake::Spin) {
+            self.admit(ctx);
+            self.dawdle_long();
         }
         if self.makes(Mistake::Sliver) {
             self.admit(ctx);

@@ -31,6 +31,7 @@ enum outcome { GOES_ON, REFUSED, EJECTED };
 
 FIXTURE(bad) {
 	struct worker *other;
+	int offline;		/* this CPU, or 0 */
 	int kmsg;		/* what the kernel says from now on */
 };
 
@@ -39,6 +40,7 @@ FIXTURE_VARIANT(bad) {
 	int cpus;		/* how many it takes */
 	enum outcome outcome;
 	const char *word;	/* why ejected, or what is counted as refused */
+	bool offline;		/* one of them is offline */
 };
 
 FIXTURE_VARIANT_ADD(bad, none) { .mode = 0, .outcome = GOES_ON };
@@ -107,6 +109,12 @@ FIXTURE_VARIANT_ADD(bad, chatter) { .mode = 26, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, kick) { .mode = 27, .outcome = GOES_ON };
 FIXTURE_VARIANT_ADD(bad, timers) { .mode = 28, .outcome = GOES_ON };
 
+FIXTURE_VARIANT_ADD(bad, place_offline) {
+	.mode = 32, .outcome = GOES_ON, .cpus = 2, .offline = true,
+};
+
+FIXTURE_VARIANT_ADD(bad, spin) { .mode = 33, .outcome = GOES_ON };
+
 FIXTURE_VARIANT_ADD(bad, miscount) { .mode = 29, .outcome = EJECTED, .word = "miscount" };
 FIXTURE_VARIANT_ADD(bad, hold_all) { .mode = 30, .outcome = EJECTED, .cpus = 2, .word = "lock" };
 
@@ -132,10 +140,15 @@ FIXTURE_SETUP(bad)
 		ASSERT_EQ(0, policy_write(&bad, "max_rejects", "0"));
 	self->other = worker_start_on(-1, W_NAP, fifo.id);
 	ASSERT_NE(NULL, self->other);
+	self->offline = variant->offline ? nth_cpu_online(nr_cpus_online() - 1) : 0;
+	if (self->offline)
+		ASSERT_EQ(0, cpu_set_online(self->offline, false));
 }
 
 FIXTURE_TEARDOWN(bad)
 {
+	if (self->offline)
+		EXPECT_EQ(0, cpu_set_online(self->offline, true));
 	EXPECT_TRUE(enoki_end());
 	close(self->kmsg);
 	if (!module_loaded(bad.module))
