@@ -48,7 +48,9 @@ def seen(bug: Bug) -> Outcome:
     """Passes if the test fails with the bug in."""
     os.environ["ENOKI_BUG"] = str(bug.path)
     try:
-        if bug.test in levels.SHAPED:
+        if alone := levels.LOSING.get(bug.test):
+            outcome = alone()
+        elif bug.test in levels.SHAPED:
             outcome = levels.shaped(bug.kernel, (bug.test,), f"bug-{bug.path.stem}", FAILURE, LIMIT)
         else:
             outcome = levels.selftests(

@@ -29,7 +29,7 @@ SHAPED = ("core_sched", "isolation")
 FURTHER_POLICIES = ("shinjuku", "locality", "arachne")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
-    "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
+    "cgroup": (1,), "crowd": (2,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
 }  # fmt: skip
 VM_SECONDS = 2400
 # How often storm ejects each policy on so many CPUs: 1,000 times in all.
@@ -137,6 +137,36 @@ def _steps(ended: machine.Ended, wanted: list[str]) -> Outcome:
     return Outcome(results, note)
 
 
+def run_selftests(
+    flavour: str,
+    cpus: int,
+    names: list[str],
+    label: str = "",
+    options: tuple[str, ...] = (),
+    until: re.Pattern[str] | None = None,
+    seconds: int = VM_SECONDS,
+    env: dict[str, str] | None = None,
+) -> machine.Ended:
+    """Selftests in one boot, all of them or until a line of their output matches."""
+    kernel = kernels.build(flavour)
+    env = {
+        "SCX_SIMPLE": str(prepare.scx(kernel) / "scx_simple"),
+        "TEST_MODULES": str(kernel / "test_modules"),
+        "SEED": os.environ.get("SEED") or str(time.time_ns()),
+        **(env or {}),
+    }
+    programs = prepare.selftests(kernel)
+    return machine.boot(
+        [machine.GUEST / "selftests.sh", programs, *names],
+        log=f"selftests-{flavour}-{label or cpus}.log",
+        options=[
+            "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(seconds), *options,
+        ],  # fmt: skip
+        until=until,
+        env=env,
+    )
+
+
 def selftests(
     flavour: str,
     cpus: int,
@@ -147,25 +177,8 @@ def selftests(
     seconds: int = VM_SECONDS,
     env: dict[str, str] | None = None,
 ) -> Outcome:
-    """Selftests in one boot, all of them or until a line of their output matches."""
-    kernel = kernels.build(flavour)
-    env = {
-        "SCX_SIMPLE": str(prepare.scx(kernel) / "scx_simple"),
-        "TEST_MODULES": str(kernel / "test_modules"),
-        "SEED": os.environ.get("SEED") or str(time.time_ns()),
-        **(env or {}),
-    }
-    programs = prepare.selftests(kernel)
-    ended = machine.boot(
-        [machine.GUEST / "selftests.sh", programs, *names],
-        log=f"selftests-{flavour}-{label or cpus}.log",
-        options=[
-            "--kernel", flavour, "--cpus", str(cpus), "--timeout", str(seconds), *options,
-        ],  # fmt: skip
-        until=until,
-        env=env,
-    )
-    return _steps(ended, names)
+    """The same, with their results."""
+    return _steps(run_selftests(flavour, cpus, names, label, options, until, seconds, env), names)
 
 
 def shaped(
@@ -181,6 +194,35 @@ def shaped(
     # A CPU that core scheduling keeps idle while ksoftirqd waits there for its turn says this.
     options += ["--allow", "NOHZ tick-stop error: local softirq work is pending"]
     return selftests(flavour, 4, list(names), label, tuple(options), until, seconds)
+
+
+# Work that is bound to the CPU waits for it as long as the test wants it to.
+LAST_ISOLATED = ("--append", "isolcpus=3", "--append", "workqueue.watchdog_thresh=0")
+
+
+def stuck() -> Outcome:
+    """A CPU is stuck for a while; what the kernel's detectors say of it is wanted."""
+    allowed = (r"INFO: rcu_\w+ .*detected .*stall", r"hard LOCKUP on cpu [13]$", "soft lockup - CPU#3 ")
+    options = (*LAST_ISOLATED, *(word for words in allowed for word in ("--allow", words)))
+    return selftests("debug", 4, ["stuck"], "stuck", options)
+
+
+def panics() -> Outcome:
+    """A CPU is lost for good, and with it a clean end: the run ends with the result."""
+    allowed = ("panicked at", "kernel BUG at rust", "Oops: invalid opcode")
+    options = (*LAST_ISOLATED, *(word for words in allowed for word in ("--allow", words)))
+    ended = run_selftests("debug", 4, ["panics"], "panics", options, re.compile(r"^((not )?ok \d|1\.\.0)"))
+    results = parse(ended.lines)
+    if reports := [line for line in ended.lines if "the kernel reports:" in line]:
+        results.failed.append(reports[0])
+    elif not results.total:
+        results.failed.append(ended.failure or "no result")
+    return Outcome(results, str(ended.log.relative_to(CHECKOUT)) if results.failed else "")
+
+
+# Programs in which a CPU is lost, each with a machine of its own.
+LOSING = {"stuck": stuck, "panics": panics}
+APART = (*SHAPED, *LOSING)
 
 
 def kunit(flavour: str) -> Outcome:
@@ -238,7 +280,7 @@ def on_cpus(names: list[str], cpus: int, flavour: str = "debug") -> Group:
 
 def under(policy: str) -> Group:
     """The selftests that are for every policy, under that one."""
-    names = [name for name in prepare.programs() if name not in SHAPED and prepare.for_each_policy(name)]
+    names = [name for name in prepare.programs() if name not in APART and prepare.for_each_policy(name)]
     env = {"VARIANTS": f"-v {policy}"}
     return (
         f"selftests under {policy}, debug kernel, 2 CPUs",
@@ -265,7 +307,7 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("panic gate", lambda: script("panic-gate", "--built", str(kernels.build("release"))))
     suite.group("panic gate on itself", lambda: script("panic-gate", "--self-test", str(kernels.build("release"))))
     suite.group("selftests build", build_selftests)
-    names = [name for name in prepare.programs() if name not in SHAPED]
+    names = [name for name in prepare.programs() if name not in APART]
 
     def tests(cpus: int) -> Group:
         return on_cpus(names if full else quick(names, cpus), cpus)
@@ -285,11 +327,13 @@ def run(suite: Suite, full: bool) -> None:
         ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:
-        singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
+        singles += [by_instructions("servers", 2), by_instructions("eject", 4), by_instructions("crowd", 1)]
     suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
+    suite.group("selftests, a CPU is stuck", stuck)
+    suite.group("selftests, a CPU panics", panics)
     if full:
         for policy in FURTHER_POLICIES:
             suite.group(*under(policy))
