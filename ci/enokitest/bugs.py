@@ -50,6 +50,8 @@ def seen(bug: Bug) -> Outcome:
     try:
         if alone := levels.LOSING.get(bug.test):
             outcome = alone()
+        elif bug.test in levels.STEADY:
+            outcome = levels.steady(bug.test, bug.cpus)
         elif bug.test in levels.SHAPED:
             outcome = levels.shaped(bug.kernel, (bug.test,), f"bug-{bug.path.stem}", FAILURE, LIMIT)
         else:

@@ -29,7 +29,7 @@ SHAPED = ("core_sched", "isolation")
 FURTHER_POLICIES = ("shinjuku", "locality", "arachne")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
-    "cgroup": (1,), "crowd": (2,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
+    "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
 }  # fmt: skip
 VM_SECONDS = 2400
 # How often storm ejects each policy on so many CPUs: 1,000 times in all.
@@ -222,7 +222,9 @@ def panics() -> Outcome:
 
 # Programs in which a CPU is lost, each with a machine of its own.
 LOSING = {"stuck": stuck, "panics": panics}
-APART = (*SHAPED, *LOSING)
+# Programs that are for a clock that counts instructions, and nothing else.
+STEADY = ("crowd",)
+APART = (*SHAPED, *LOSING, *STEADY)
 
 
 def kunit(flavour: str) -> Outcome:
@@ -322,12 +324,13 @@ def run(suite: Suite, full: bool) -> None:
         by_instructions("fairness", 2),
         by_instructions("timing", 2),
         by_instructions("shinjuku", 2),
+        by_instructions("crowd", 1),
         ("KUnit, debug kernel", lambda: kunit("debug")),
         ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
         ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:
-        singles += [by_instructions("servers", 2), by_instructions("eject", 4), by_instructions("crowd", 1)]
+        singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
     suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*tests(cpus))
