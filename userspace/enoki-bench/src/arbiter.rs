@@ -3,7 +3,7 @@
 //! Both are asked for a number of cores, say which ones they grant and which ones they want back,
 //! and are told which thread runs on which of them.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use enoki_client::{layout, About, Client, Hints, Messages};
 use std::{
     io::{Read, Write},
@@ -23,12 +23,13 @@ pub enum Event {
 
 /// Who hands out cores.
 pub trait Arbiter {
-    /// So many cores are wanted, from now on.
+    /// So many cores are wanted, from now on, by the runtime that this thread is one of. Of
+    /// enoki_arachne they can be had for a thread that is attached to it.
     ///
     /// # Errors
     ///
-    /// The arbiter has gone.
-    fn request(&mut self, cores: u32) -> Result<()>;
+    /// The arbiter has gone, or the thread has, or it is not attached.
+    fn request(&mut self, cores: u32, thread: i32) -> Result<()>;
 
     /// What it says, if it says something in that time.
     ///
@@ -62,7 +63,7 @@ const RECLAIM: u32 = 2;
 layout! {
     /// What enoki_arachne takes.
     pub struct Ask("arachne_ask", 1) {
-        /// 1 request, 2 enter, 3 leave.
+        /// 1 request, 2 enter, 3 leave; the first two are about a thread.
         pub op: u32,
         /// How many cores, or which one.
         pub value: u32,
@@ -109,12 +110,18 @@ impl Policy {
 }
 
 impl Arbiter for Policy {
-    fn request(&mut self, cores: u32) -> Result<()> {
+    fn request(&mut self, cores: u32, thread: i32) -> Result<()> {
         let ask = Ask {
             op: REQUEST,
             value: cores,
         };
-        Ok(self.hints.send_now(About::NOBODY, &ask)?)
+        let asked = self.hints.send_now(About::thread(thread), &ask);
+        asked.map_err(|err| match err.raw_os_error() {
+            Some(libc::ESRCH) => {
+                anyhow!("thread {thread} is not attached to the policy: attach it by enoki_run -p")
+            }
+            _ => err.into(),
+        })
     }
 
     fn next(&mut self, timeout: Duration) -> Result<Option<Event>> {
@@ -146,7 +153,7 @@ pub struct Note {
     pub what: u32,
     /// How many cores, or which one.
     pub value: u32,
-    /// The thread that enters.
+    /// The thread that asks or enters.
     pub thread: u32,
 }
 
@@ -261,8 +268,8 @@ impl Process {
 }
 
 impl Arbiter for Process {
-    fn request(&mut self, cores: u32) -> Result<()> {
-        self.say(REQUEST, cores, 0)
+    fn request(&mut self, cores: u32, thread: i32) -> Result<()> {
+        self.say(REQUEST, cores, thread)
     }
 
     fn next(&mut self, timeout: Duration) -> Result<Option<Event>> {
@@ -307,9 +314,10 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut arbiter = Process(ours);
         assert_eq!(arbiter.next(Duration::ZERO).unwrap(), None);
-        arbiter.request(2).unwrap();
-        let wish = Note::read(&mut theirs).unwrap().try_into();
-        assert_eq!(wish.ok(), Some(Wish::Request(2)));
+        arbiter.request(2, 7).unwrap();
+        let note = Note::read(&mut theirs).unwrap();
+        assert_eq!(note.thread, 7);
+        assert_eq!(Wish::try_from(note).ok(), Some(Wish::Request(2)));
         Note::from(Event::Granted(5)).write(&mut theirs).unwrap();
         let told = arbiter.next(Duration::from_secs(60)).unwrap();
         assert_eq!(told, Some(Event::Granted(5)));

@@ -27,7 +27,7 @@ use std::{
 /// Asks for cores.
 #[derive(Parser)]
 struct Args {
-    /// Of the policy of that number
+    /// Of the policy of that number, which the threads are attached to
     #[arg(long, conflicts_with = "socket", required_unless_present = "socket")]
     policy: Option<u32>,
     /// Of the process that listens there
@@ -91,6 +91,12 @@ struct Runtime {
 }
 
 impl Runtime {
+    /// So many cores are wanted.
+    fn request(&mut self, cores: u32) -> Result<()> {
+        let first = self.threads.first().context("a runtime has threads")?;
+        self.arbiter.request(cores, *first)
+    }
+
     fn told(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Granted(core) => self.cores.push(core),
@@ -176,7 +182,7 @@ fn manage(args: &Args, arbiter: Box<dyn Arbiter>, pid: i32) -> Result<()> {
         wanted: args.least,
         fewer: 0,
     };
-    runtime.arbiter.request(args.least)?;
+    runtime.request(args.least)?;
     let period_ns = args.period_ms * 1_000_000;
     let mut next_ns = now_ns() + period_ns;
     let end_ns = now_ns() + (args.seconds * SEC_NS as f64) as u64;
@@ -193,7 +199,7 @@ fn manage(args: &Args, arbiter: Box<dyn Arbiter>, pid: i32) -> Result<()> {
         let before = estimate.wanted;
         let wanted = estimate.next(args, used);
         if wanted != before {
-            runtime.arbiter.request(wanted)?;
+            runtime.request(wanted)?;
         }
         let cores = runtime.cores.len();
         let moment = Moment {
@@ -269,14 +275,14 @@ fn probe(args: &Args, mut arbiter: Box<dyn Arbiter>, times: u64) -> Result<()> {
     let wait = Duration::from_secs(60);
     for _ in 0..times {
         let begin_ns = now_ns();
-        arbiter.request(1)?;
+        arbiter.request(1, probe.thread)?;
         let event = arbiter.next(wait)?.context("nothing is granted")?;
         let Event::Granted(core) = event else {
             anyhow::bail!("{event:?}, where a core was to be granted");
         };
         arbiter.enter(core, probe.thread)?;
         tail.record(probe.go(core) - begin_ns);
-        arbiter.request(0)?;
+        arbiter.request(0, probe.thread)?;
         let event = arbiter.next(wait)?;
         ensure!(
             event == Some(Event::Reclaimed(core)),
