@@ -68,9 +68,10 @@ static int where_it_wakes(struct worker *w)
 	return AWAIT(worker_asleep(w)) ? cpu_of(w->pid) : -1;
 }
 
+/* A thread of the policy. One that starts when there is a client has it open, too. */
 static struct worker *asleep(void)
 {
-	struct worker *w = worker_start_on(-1, W_SLEEP, arachne.id);
+	struct worker *w = policy_load(&arachne) ? worker_start_on(-1, W_SLEEP, arachne.id) : NULL;
 
 	return w && AWAIT(worker_asleep(w)) ? w : NULL;
 }
@@ -82,8 +83,6 @@ TEST_ENOKI(cores_of_ones_own)
 	struct worker *w[8], *other;
 	struct client c;
 
-	/* Before there is a client, or they would have it open, too. */
-	ASSERT_TRUE(policy_load(&arachne));
 	other = asleep();
 	ASSERT_NE(NULL, other);
 	for (i = 0; i < cores && i < 8; i++) {
@@ -91,7 +90,7 @@ TEST_ENOKI(cores_of_ones_own)
 		ASSERT_NE(NULL, w[i]);
 	}
 	ASSERT_EQ(0, join(&c)) TH_LOG("%s: %s", strerror(errno), last_error());
-	ASSERT_EQ(0, ask(&c, 0, REQUEST, 99));
+	ASSERT_EQ(0, ask(&c, other->pid, REQUEST, 99));
 	for (i = 0; i < cores && i < 8; i++) {
 		core = told(&c, GRANTED);
 		ASSERT_LT(0, core);
@@ -112,18 +111,21 @@ TEST_ENOKI(cores_of_ones_own)
 TEST_ENOKI(up_and_down)
 {
 	int cores = nr_cpus_online() - 1, round, i, core;
+	struct worker *w;
 	struct client c;
 
 	NEED_CPUS(2);
+	w = asleep();
+	ASSERT_NE(NULL, w);
 	ASSERT_EQ(0, join(&c));
 	for (round = 0; round < 5; round++) {
 		for (i = 1; i <= cores; i++) {
-			ASSERT_EQ(0, ask(&c, 0, REQUEST, i));
+			ASSERT_EQ(0, ask(&c, w->pid, REQUEST, i));
 			ASSERT_LT(0, told(&c, GRANTED));
 			ASSERT_TRUE(told_nothing(&c));
 		}
 		for (i = cores - 1; i >= 0; i--) {
-			ASSERT_EQ(0, ask(&c, 0, REQUEST, i));
+			ASSERT_EQ(0, ask(&c, w->pid, REQUEST, i));
 			core = told(&c, RECLAIM);
 			ASSERT_LT(0, core);
 			ASSERT_TRUE(told_nothing(&c));
@@ -138,14 +140,17 @@ TEST_ENOKI(fair_shares)
 {
 	int cores = nr_cpus_online() - 1, i, core;
 	struct client a, b;
+	struct worker *w;
 
 	NEED_CPUS(3);
+	w = asleep();
+	ASSERT_NE(NULL, w);
 	ASSERT_EQ(0, join(&a));
 	ASSERT_EQ(0, join(&b));
-	ASSERT_EQ(0, ask(&a, 0, REQUEST, cores));
+	ASSERT_EQ(0, ask(&a, w->pid, REQUEST, cores));
 	for (i = 0; i < cores; i++)
 		ASSERT_LT(0, told(&a, GRANTED));
-	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores));
+	ASSERT_EQ(0, ask(&b, w->pid, REQUEST, cores));
 	for (i = 0; i < cores / 2; i++) {
 		core = told(&a, RECLAIM);
 		ASSERT_LT(0, core);
@@ -171,21 +176,21 @@ TEST_ENOKI(grace_ends)
 	NEED_CPUS(3);
 	ASSERT_EQ(0, join(&a));
 	ASSERT_EQ(0, join(&b));
-	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores - 1));
-	for (i = 0; i < cores - 1; i++)
-		ASSERT_LT(0, told(&b, GRANTED));
-	ASSERT_EQ(0, ask(&a, 0, REQUEST, 1));
-	core = told(&a, GRANTED);
-	ASSERT_LT(0, core);
 	stays = asleep();
 	ASSERT_NE(NULL, stays);
+	ASSERT_EQ(0, ask(&b, stays->pid, REQUEST, cores - 1));
+	for (i = 0; i < cores - 1; i++)
+		ASSERT_LT(0, told(&b, GRANTED));
+	ASSERT_EQ(0, ask(&a, stays->pid, REQUEST, 1));
+	core = told(&a, GRANTED);
+	ASSERT_LT(0, core);
 	ASSERT_EQ(0, ask(&a, stays->pid, ENTER, core));
 	EXPECT_EQ(core, where_it_wakes(stays));
 	worker_set(stays, W_SPIN);
 	ASSERT_TRUE(worker_lives(stays));
 
-	ASSERT_EQ(0, ask(&b, 0, REQUEST, cores));
-	ASSERT_EQ(0, ask(&a, 0, REQUEST, 0));
+	ASSERT_EQ(0, ask(&b, stays->pid, REQUEST, cores));
+	ASSERT_EQ(0, ask(&a, stays->pid, REQUEST, 0));
 	EXPECT_EQ(core, told(&a, RECLAIM));
 	EXPECT_EQ(core, told(&b, GRANTED));
 	EXPECT_EQ(-1, ask(&a, 0, LEAVE, core));
@@ -212,14 +217,15 @@ TEST_ENOKI(fetched)
 
 	NEED_CPUS(2);
 	ASSERT_EQ(0, join(&c));
-	ASSERT_EQ(0, ask(&c, 0, REQUEST, 1));
-	core = told(&c, GRANTED);
-	ASSERT_LT(0, core);
 	for (i = 0; i < 3; i++) {
 		w[i] = asleep();
 		ASSERT_NE(NULL, w[i]);
-		worker_set(w[i], W_SPIN);
 	}
+	ASSERT_EQ(0, ask(&c, w[0]->pid, REQUEST, 1));
+	core = told(&c, GRANTED);
+	ASSERT_LT(0, core);
+	for (i = 0; i < 3; i++)
+		worker_set(w[i], W_SPIN);
 	for (i = 0; i < 3; i++)
 		EXPECT_TRUE(AWAIT(cpu_of(w[i]->pid) == 0) && worker_lives(w[i]));
 	ASSERT_EQ(0, ask(&c, w[0]->pid, ENTER, core));
@@ -246,13 +252,13 @@ TEST_ENOKI(offline)
 
 	NEED_CPUS(2);
 	ASSERT_EQ(0, join(&c));
-	ASSERT_EQ(0, ask(&c, 0, REQUEST, cores));
+	w = asleep();
+	ASSERT_NE(NULL, w);
+	ASSERT_EQ(0, ask(&c, w->pid, REQUEST, cores));
 	for (i = 0; i < cores; i++) {
 		core = told(&c, GRANTED);
 		ASSERT_LT(0, core);
 	}
-	w = asleep();
-	ASSERT_NE(NULL, w);
 	ASSERT_EQ(0, ask(&c, w->pid, ENTER, core));
 	worker_set(w, W_SPIN);
 	ASSERT_TRUE(AWAIT(cpu_of(w->pid) == core));
@@ -280,11 +286,11 @@ TEST_ENOKI(refused)
 	ASSERT_EQ(0, join_as(&deaf, false));
 	w = asleep();
 	ASSERT_NE(NULL, w);
-	EXPECT_EQ(-1, ask(&a, 0, 9, 0));
+	EXPECT_EQ(-1, ask(&a, w->pid, 9, 0));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, ask(&deaf, 0, REQUEST, 1));
+	EXPECT_EQ(-1, ask(&deaf, w->pid, REQUEST, 1));
 	EXPECT_EQ(EINVAL, errno);
-	ASSERT_EQ(0, ask(&a, 0, REQUEST, 1));
+	ASSERT_EQ(0, ask(&a, w->pid, REQUEST, 1));
 	if (nr_cpus_online() > 1) {
 		core = told(&a, GRANTED);
 		EXPECT_EQ(-1, ask(&a, 0, ENTER, core));
