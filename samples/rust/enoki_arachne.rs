@@ -9,12 +9,17 @@
 //!
 //! ```text
 //! runtime                                policy
-//!   REQUEST 3                      -->
+//!   REQUEST 3, about a thread      -->
 //!                                  <--   GRANTED core 2
 //!   ENTER 2, about a core thread   -->   it runs on that core, and nobody else does
 //!                                  <--   RECLAIM core 2
 //!   LEAVE 2, about the core thread -->   within the grace period, or the core is taken
 //! ```
+//!
+//! A REQUEST is about any thread of the runtime that is attached to the policy; one about nobody is
+//! refused. So anybody may be a client, but who has no thread here takes no core from those who
+//! have. What a runtime has got stays its own, whatever becomes of the thread that asked, until it
+//! asks for fewer about another one, or closes its client.
 //!
 //! A core thread goes to its core when it wakes up, or when another task wants the CPU that it
 //! is on. The first core is nobody's: all other tasks of the policy run there, first in, first
@@ -45,7 +50,7 @@ hint! {
 
 /// `Ask::op`.
 mod op {
-    /// So many cores, from now on.
+    /// So many cores, from now on, for the runtime that the thread that this is about is one of.
     pub(crate) const REQUEST: u32 = 1;
     /// The thread that this is about runs on that core, which was granted.
     pub(crate) const ENTER: u32 = 2;
@@ -483,7 +488,8 @@ impl Hinted for Arachne {
         about: About<'_, State>,
     ) -> Result<()> {
         match hint.op {
-            op::REQUEST => {
+            // The class has found that the task is attached, and that the client may speak for it.
+            op::REQUEST if !matches!(about, About::Nobody) => {
                 let mut arbiter = ctx.lock(&self.arbiter);
                 arbiter.runtime(queue).ok_or(EINVAL)?.wants = hint.value;
                 drop(arbiter);

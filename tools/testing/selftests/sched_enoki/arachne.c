@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * samples/rust/enoki_arachne.rs: runtimes ask for cores, get them, and give them
- * back; a core is nobody else's meanwhile.
+ * back; a core is nobody else's meanwhile. Who has no task attached gets none.
  */
 #include <errno.h>
 #include <string.h>
@@ -59,6 +59,15 @@ static int told(struct client *c, uint32_t what)
 static bool told_nothing(struct client *c)
 {
 	return !client_get(c, &(struct tell){ });
+}
+
+/* Is it told that of so many cores, and nothing else? */
+static bool told_of(struct client *c, uint32_t what, int cores)
+{
+	while (cores-- > 0)
+		if (told(c, what) <= 0)
+			return false;
+	return told_nothing(c);
 }
 
 /* Has it run since, and where? */
@@ -274,6 +283,98 @@ TEST_ENOKI(offline)
 	ASSERT_TRUE(AWAIT(worker_asleep(w)));
 	EXPECT_EQ(core, where_it_wakes(w));
 	client_close(&c);
+}
+
+/* Who has no task attached gets no core, and is in nobody's way. */
+TEST_ENOKI(for_nobody)
+{
+	struct worker *attached, *fair, *stranger;
+	int cores = nr_cpus_online() - 1;
+	struct ask all = { REQUEST, cores };
+	struct client outside, inside;
+
+	NEED_CPUS(2);
+	attached = asleep();
+	ASSERT_NE(NULL, attached);
+	fair = worker_start(W_SLEEP);
+	ASSERT_NE(NULL, fair);
+	stranger = worker_start_on(-1, W_SLEEP, fifo.id);
+	ASSERT_NE(NULL, stranger);
+	ASSERT_EQ(0, join(&outside));
+	ASSERT_EQ(0, join(&inside));
+
+	EXPECT_EQ(-1, ask(&outside, 0, REQUEST, cores));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ask(&outside, fair->pid, REQUEST, cores));
+	EXPECT_EQ(ESRCH, errno);
+	EXPECT_EQ(-1, ask(&outside, stranger->pid, REQUEST, cores));
+	EXPECT_EQ(ESRCH, errno);
+	EXPECT_TRUE(told_nothing(&outside));
+	/* In the ring, it is counted. */
+	ASSERT_TRUE(client_put(&outside, 0, &all));
+	EXPECT_TRUE(AWAIT(doorbell(&outside) >= 0 && taken(&outside)));
+	EXPECT_EQ(1U, outside.hints.ring->dropped);
+	EXPECT_TRUE(told_nothing(&outside));
+
+	/* All of them are still free, and nobody has asked for a part of them. */
+	ASSERT_EQ(0, ask(&inside, attached->pid, REQUEST, cores));
+	EXPECT_TRUE(told_of(&inside, GRANTED, cores));
+	/* What one has does not change, either. */
+	EXPECT_EQ(-1, ask(&inside, 0, REQUEST, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_TRUE(told_nothing(&inside));
+	client_close(&inside);
+	/* Who has been refused may ask again as soon as a task of its own is attached. */
+	ASSERT_EQ(0, enoki_attach(fair->pid, arachne.id));
+	ASSERT_EQ(0, ask(&outside, fair->pid, REQUEST, cores));
+	EXPECT_TRUE(told_of(&outside, GRANTED, cores));
+	client_close(&outside);
+}
+
+/* Whoever asks may run or wait, and may go afterwards: the cores are the client's. */
+TEST_ENOKI(asked_and_gone)
+{
+	int cores = nr_cpus_online() - 1, core, i;
+	struct worker *w[3], *other;
+	struct client a, b;
+
+	NEED_CPUS(2);
+	other = asleep();
+	ASSERT_NE(NULL, other);
+	for (i = 0; i < 3; i++) {
+		w[i] = asleep();
+		ASSERT_NE(NULL, w[i]);
+	}
+	ASSERT_EQ(0, join(&a));
+	ASSERT_EQ(0, join(&b));
+	for (i = 0; i < 3; i++)
+		worker_set(w[i], W_SPIN);
+	for (i = 0; i < 3; i++)
+		ASSERT_TRUE(worker_lives(w[i]));
+	/* They share the first core, so at most one of them runs. */
+	ASSERT_EQ(0, ask(&a, w[0]->pid, REQUEST, cores));
+	EXPECT_TRUE(told_of(&a, GRANTED, cores));
+	ASSERT_EQ(0, ask(&a, w[1]->pid, REQUEST, 0));
+	EXPECT_TRUE(told_of(&a, RECLAIM, cores));
+	ASSERT_EQ(0, ask(&a, w[2]->pid, REQUEST, cores));
+	EXPECT_TRUE(told_of(&a, GRANTED, cores));
+
+	worker_stop(w[0]);
+	worker_stop(w[1]);
+	ASSERT_EQ(0, enoki_detach(w[2]->pid));
+	EXPECT_EQ(-1, ask(&a, w[2]->pid, REQUEST, 0));
+	EXPECT_EQ(ESRCH, errno);
+	EXPECT_TRUE(told_nothing(&a));
+	/* It has all of them, and wants each back that it gives up. */
+	for (i = 1; i <= cores; i++) {
+		core = nth_cpu_online(i);
+		ASSERT_EQ(0, ask(&a, 0, LEAVE, core));
+		EXPECT_EQ(core, told(&a, GRANTED));
+	}
+	client_close(&a);
+	ASSERT_EQ(0, ask(&b, other->pid, REQUEST, cores));
+	EXPECT_TRUE(told_of(&b, GRANTED, cores));
+	client_close(&b);
 }
 
 TEST_ENOKI(refused)
