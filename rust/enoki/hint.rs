@@ -189,7 +189,7 @@ pub enum SendError {
 
 /// Whom a hint is about.
 pub enum About<'a, T> {
-    /// No task.
+    /// No task. Anybody may send that, whether a task of its own is attached or not.
     Nobody,
     /// A task that the policy has no token of: it runs or sleeps, or another class has it.
     Lent(Lent<'a, T>),
