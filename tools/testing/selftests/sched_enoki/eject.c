@@ -130,14 +130,19 @@ TEST_EACH(beside_the_other)
 
 TEST_ENOKI(by_sysrq)
 {
-	ASSERT_TRUE(crowd(&fifo, 1));
-	ASSERT_TRUE(crowd(&wfq, 1));
+	int nr = policies_load(), i;
+
+	ASSERT_LT(0, nr);
+	for (i = 0; i < nr; i++)
+		ASSERT_TRUE(crowd(nth_policy(i), 1));
 	ASSERT_EQ(0, write_str("/proc/sysrq-trigger", "E"));
-	EXPECT_TRUE(AWAIT(policy_nr_tasks(&fifo) == 0 && policy_nr_tasks(&wfq) == 0));
+	EXPECT_TRUE(AWAIT(policies_nr_tasks() == 0));
 	EXPECT_TRUE(all_went_on());
 	EXPECT_TRUE(last_exit_says("\nreason: sysrq: "));
-	ASSERT_TRUE(policy_reload(&fifo));
-	ASSERT_TRUE(policy_reload(&wfq));
+	for (i = 0; i < nr; i++) {
+		EXPECT_FALSE(policy_in_office(nth_policy(i)));
+		ASSERT_TRUE(policy_reload(nth_policy(i)));
+	}
 }
 
 #define NR_LATE		20

@@ -28,16 +28,18 @@
 struct state {
 	struct enoki_attr attr;
 	cpu_set_t cpus;
-	long tasks[2];
+	long tasks[NR_POLICIES];
 };
 
 static void state_of(pid_t pid, struct state *s)
 {
+	size_t i;
+
 	memset(s, 0, sizeof(*s));
 	attr_get(pid, &s->attr);
 	sched_getaffinity(pid, sizeof(s->cpus), &s->cpus);
-	s->tasks[0] = policy_nr_tasks(&fifo);
-	s->tasks[1] = policy_nr_tasks(&wfq);
+	for (i = 0; i < NR_POLICIES; i++)
+		s->tasks[i] = policy_nr_tasks(policies[i]);
 }
 
 static bool unchanged(pid_t pid, const struct state *before)

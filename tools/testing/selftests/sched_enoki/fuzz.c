@@ -2,8 +2,9 @@
 /*
  * Everything that can be changed about a task, changed at random, on tasks that
  * spin, sleep, nap, yield and fork: nice, affinity, class, policy, cgroup, cpuset,
- * stop and continue. SEED=number repeats a run; the seed is printed. At the end
- * every task must still do its work, and its policy must know it.
+ * stop and continue. All policies that there are take part. SEED=number repeats a
+ * run; the seed is printed. At the end every task must still do its work, and its
+ * policy must know it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -54,12 +55,8 @@ static void random_class(struct worker *w)
 	case 3:
 		enoki_detach(w->pid);
 		break;
-	case 4:
-	case 5:
-		enoki_attach(w->pid, fifo.id);
-		break;
 	default:
-		enoki_attach(w->pid, wfq.id);
+		enoki_attach(w->pid, nth_policy(prng())->id);
 		break;
 	}
 }
@@ -115,12 +112,13 @@ TEST_ENOKI(changes)
 	uint64_t end;
 	int i, n;
 
+	ASSERT_LT(0, policies_load());
 	prng_seed();
 	cgroups[0] = cgroup_make("fuzz-a", "+cpuset +cpu");
 	cgroups[1] = cgroups[0] ? cgroup_make("fuzz-b", "+cpuset +cpu") : NULL;
 	for (i = 0; i < NR_TASKS; i++)
 		ASSERT_NE(NULL, worker_start_on(-1, i % 2 ? W_SPIN : W_NAP,
-						prng_below(2) ? fifo.id : wfq.id));
+						nth_policy(prng())->id));
 	end = now_ns() + MAX_SECONDS * NSEC_PER_SEC;
 	for (n = 0; n < NR_ACTIONS && now_ns() < end; n++) {
 		random_action(nth_worker(prng_below(NR_TASKS)));
@@ -136,14 +134,14 @@ TEST_ENOKI(changes)
 		unpin(w->pid);
 		setpriority(PRIO_PROCESS, w->pid, 0);
 		if (sched_getscheduler(w->pid) != SCHED_ENOKI)
-			ASSERT_EQ(0, enoki_attach(w->pid, i % 2 ? fifo.id : wfq.id));
+			ASSERT_EQ(0, enoki_attach(w->pid, nth_policy(i)->id));
 		worker_set(w, W_SPIN);
 	}
 	for (i = 0; i < NR_TASKS; i++) {
 		EXPECT_TRUE(worker_lives(nth_worker(i)));
 		EXPECT_EQ(0, worker_error(nth_worker(i)));
 	}
-	EXPECT_TRUE(AWAIT(policy_nr_tasks(&fifo) + policy_nr_tasks(&wfq) == NR_TASKS));
+	EXPECT_TRUE(AWAIT(policies_nr_tasks() == NR_TASKS));
 }
 
 /* Affinity alone, at full speed from two sides: tokens of the past must not run. */
@@ -154,10 +152,11 @@ TEST_ENOKI(affinity)
 	int i;
 
 	NEED_CPUS(2);
+	ASSERT_LT(0, policies_load());
 	prng_seed();
 	for (i = 0; i < NR_TASKS; i++)
 		ASSERT_NE(NULL, worker_start_on(-1, i % 3 ? W_SPIN : W_NAP,
-						i % 2 ? fifo.id : wfq.id));
+						nth_policy(i)->id));
 	end = now_ns() + 4 * NSEC_PER_SEC;
 	pid = test_fork();
 	ASSERT_LE(0, pid);

@@ -60,20 +60,21 @@ TEST_EACH(both_ways)
 	}
 }
 
-/* Both policies, forks, naps and pins, whichever CPU comes next. */
+/* All policies, forks, naps and pins, whichever CPU comes next. */
 TEST_ENOKI(loop_under_load)
 {
 	int cpus = nr_cpus_online(), i, n;
 	uint64_t end;
 
 	NEED_HOTPLUG();
+	ASSERT_LT(0, policies_load());
 	prng_seed();
 	for (i = 0; i < 4 * cpus; i++) {
 		static const enum worker_mode modes[] = { W_SPIN, W_NAP, W_FORK, W_YIELD };
 		int cpu = i % 5 ? -1 : (int)prng_below(cpus);
 
 		ASSERT_NE(NULL, worker_start_on(cpu, modes[i % 4],
-						i % 2 ? fifo.id : wfq.id));
+						nth_policy(i + i / 5)->id));
 	}
 	end = now_ns() + 8 * NSEC_PER_SEC;
 	for (n = 0; now_ns() < end; n++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Policies come and go: load, attach, detach, unload, over and over, alone, two at
+ * Policies come and go: load, attach, detach, unload, over and over, alone, all at
  * a time, beside the other policy's tasks, and with somebody attaching meanwhile.
  */
 #include <errno.h>
@@ -53,25 +53,28 @@ TEST_EACH(beside_the_other)
 	}
 }
 
-/* Both at once, from two processes. */
-TEST_ENOKI(both)
+/* All at once, from a process each. */
+TEST_ENOKI(all_at_once)
 {
-	int i, status;
-	pid_t pid = test_fork();
+	int nr = policies_load(), i, round, status;
+	pid_t pids[NR_POLICIES];
 
-	ASSERT_LE(0, pid);
-	for (i = 0; i < ROUNDS; i++) {
-		const struct policy *p = pid ? &fifo : &wfq;
-		bool ok = policy_unload(p) && !module_load(p->module);
-
-		if (!ok && !pid)
-			_exit(1);
-		EXPECT_TRUE(ok);
-	}
-	if (!pid)
+	ASSERT_LT(1, nr);
+	for (i = 0; i < nr; i++) {
+		pids[i] = test_fork();
+		ASSERT_LE(0, pids[i]);
+		if (pids[i])
+			continue;
+		for (round = 0; round < ROUNDS; round++)
+			if (!policy_reload(nth_policy(i)))
+				_exit(1);
 		_exit(0);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	}
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		EXPECT_EQ(0, status) TH_LOG("policy %s", nth_policy(i)->name);
+		EXPECT_TRUE(policy_in_office(nth_policy(i)));
+	}
 }
 
 /*

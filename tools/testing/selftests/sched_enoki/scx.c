@@ -176,13 +176,14 @@ TEST_ENOKI(class_by_number)
 	int i;
 
 	NEED_SCX(path);
+	ASSERT_LT(0, policies_load());
 	w = worker_start(W_SPIN);
 	ASSERT_NE(NULL, w);
 	scx = scx_start(path);
 	ASSERT_LT(0, scx);
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, set_class(w->pid, 7, 0));	/* SCHED_EXT */
-		ASSERT_EQ(0, enoki_attach(w->pid, i % 2 ? fifo.id : wfq.id));
+		ASSERT_EQ(0, enoki_attach(w->pid, nth_policy(i)->id));
 		EXPECT_TRUE(worker_lives(w));
 	}
 	ASSERT_EQ(0, set_class(w->pid, 7, 0));

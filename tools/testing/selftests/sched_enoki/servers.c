@@ -147,23 +147,18 @@ TEST_EACH(nobody_to_blame)
 	EXPECT_EQ(0, policy_write(self->p, "timeout_ms", "5000"));
 }
 
-/* Tasks of both policies and an ordinary one, all beside the real-time hog. */
+/* Tasks of all policies and an ordinary one, all beside the real-time hog. */
 TEST_ENOKI(rt_hog_beside_all)
 {
-	int cpu = nth_cpu_online(0);
-	struct worker *low[] = {
-		worker_start_on(cpu, W_SPIN, fifo.id),
-		worker_start_on(cpu, W_SPIN, wfq.id),
-		worker_start_on(cpu, W_SPIN, 0),
-	};
-	struct worker *hog = rt_hog(cpu, SCHED_FIFO);
-	size_t i;
+	int cpu = nth_cpu_online(0), nr = policies_load(), i;
 
-	ASSERT_NE(NULL, hog);
-	for (i = 0; i < ARRAY_SIZE(low); i++) {
-		ASSERT_NE(NULL, low[i]);
-		EXPECT_TRUE(worker_lives(low[i]));
-	}
+	ASSERT_LT(0, nr);
+	for (i = 0; i < nr; i++)
+		ASSERT_NE(NULL, worker_start_on(cpu, W_SPIN, nth_policy(i)->id));
+	ASSERT_NE(NULL, worker_start_on(cpu, W_SPIN, 0));
+	ASSERT_NE(NULL, rt_hog(cpu, SCHED_FIFO));
+	for (i = 0; i <= nr; i++)
+		EXPECT_TRUE(worker_lives(nth_worker(i)));
 }
 
 /* A real-time task that comes every few ms and takes most of the CPU. */

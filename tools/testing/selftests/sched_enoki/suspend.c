@@ -38,17 +38,19 @@ static bool crowd(void)
 
 	for (i = 0; i < 4 * nr_cpus_online() + 4; i++)
 		if (!worker_start_on(i % 5 ? -1 : nth_cpu_online(i % nr_cpus_online()),
-				     modes[i % 4], i % 2 ? fifo.id : wfq.id))
+				     modes[i % 4], nth_policy(i + i / 5)->id))
 			return false;
 	return true;
 }
 
 TEST_ENOKI(many_times)
 {
-	int i;
+	int nr, i;
 
 	if (access(POWER "pm_test", W_OK))
 		SKIP(return, "the kernel has no CONFIG_SUSPEND or no CONFIG_PM_DEBUG");
+	nr = policies_load();
+	ASSERT_LT(0, nr);
 	ASSERT_EQ(0, write_str(POWER "pm_test", "freezer"));
 	ASSERT_EQ(0, write_str(DELAY, "0"));
 	ASSERT_TRUE(crowd());
@@ -57,18 +59,17 @@ TEST_ENOKI(many_times)
 	EXPECT_TRUE(workers_live());
 
 	/* Three times for longer than a task may wait. */
-	ASSERT_EQ(0, policy_write(&fifo, "timeout_ms", TIMEOUT_MS));
-	ASSERT_EQ(0, policy_write(&wfq, "timeout_ms", TIMEOUT_MS));
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, policy_write(nth_policy(i), "timeout_ms", TIMEOUT_MS));
 	ASSERT_EQ(0, write_str(DELAY, "1"));
 	for (i = 0; i < 3; i++)
 		ASSERT_TRUE(suspend());
 	EXPECT_TRUE(workers_live());
-	EXPECT_EQ(0, policy_event(&fifo, "task_rescued"));
-	EXPECT_EQ(0, policy_event(&wfq, "task_rescued"));
-	EXPECT_TRUE(policy_in_office(&fifo));
-	EXPECT_TRUE(policy_in_office(&wfq));
-	ASSERT_EQ(0, policy_write(&fifo, "timeout_ms", "5000"));
-	ASSERT_EQ(0, policy_write(&wfq, "timeout_ms", "5000"));
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ(0, policy_event(nth_policy(i), "task_rescued"));
+		EXPECT_TRUE(policy_in_office(nth_policy(i)));
+		ASSERT_EQ(0, policy_write(nth_policy(i), "timeout_ms", "5000"));
+	}
 	ASSERT_EQ(0, write_str(POWER "pm_test", "none"));
 }
 

@@ -34,7 +34,7 @@ const struct policy *other_policy(const struct policy *p)
 	return p == &fifo ? &wfq : &fifo;
 }
 
-static const struct policy *const policies[] = { &fifo, &wfq, &shinjuku, &locality, &arachne };
+const struct policy *const policies[] = { &fifo, &wfq, &shinjuku, &locality, &arachne };
 /* So many of them are loaded for every test, the others where they are wanted. */
 #define NR_ALWAYS	2
 
@@ -47,7 +47,7 @@ static const char *const never_rejected[] = { "cpu", "state", "lost" };
 static struct worker *workers;
 static int worker_count;
 static long taint_before;
-static long long rejected_before[ARRAY_SIZE(policies)][ARRAY_SIZE(never_rejected)];
+static long long rejected_before[NR_POLICIES][ARRAY_SIZE(never_rejected)];
 
 /* TAINT_WARN and TAINT_DIE: what a WARN, an oops or a lockdep report leaves. */
 #define TAINT_MASK	((1 << 9) | (1 << 7))
@@ -354,7 +354,7 @@ void dump_enoki(void)
 	int n;
 
 	dump_file(SYSFS_ENOKI "/last_error", NULL);
-	for (i = 0; i < ARRAY_SIZE(policies); i++) {
+	for (i = 0; i < NR_POLICIES; i++) {
 		policy_path(path, policies[i], "nr_tasks");
 		dump_file(path, NULL);
 		policy_path(path, policies[i], "events");
@@ -453,7 +453,7 @@ bool policy_unload_all(void)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(policies); i++)
+	for (i = 0; i < NR_POLICIES; i++)
 		if (!policy_unload(policies[i]))
 			return false;
 	return true;
@@ -462,6 +462,53 @@ bool policy_unload_all(void)
 bool policy_reload(const struct policy *p)
 {
 	return policy_unload(p) && !module_load(p->module);
+}
+
+/* The first @nr_present of them are the policies that policies_load() has found. */
+static const struct policy *present[NR_POLICIES];
+static int nr_present;
+
+static bool module_there(const char *module)
+{
+	const char *const argv[] = { "modprobe", "-n", "-q", module, NULL };
+
+	return !run_cmd(argv);
+}
+
+int policies_load(void)
+{
+	size_t i;
+
+	nr_present = 0;
+	for (i = 0; i < NR_POLICIES; i++) {
+		if (!module_there(policies[i]->module))
+			continue;
+		if (!policy_load(policies[i])) {
+			fprintf(stderr, "# modprobe %s failed; last_error: %s\n",
+				policies[i]->module, last_error());
+			return -1;
+		}
+		present[nr_present++] = policies[i];
+	}
+	return nr_present;
+}
+
+const struct policy *nth_policy(unsigned int n)
+{
+	return present[n % nr_present];
+}
+
+long policies_nr_tasks(void)
+{
+	long sum = 0;
+	size_t i;
+
+	for (i = 0; i < NR_POLICIES; i++) {
+		long nr = policy_nr_tasks(policies[i]);
+
+		sum += nr > 0 ? nr : 0;
+	}
+	return sum;
 }
 
 bool module_loaded(const char *module)
@@ -995,7 +1042,7 @@ const char *enoki_begin(void)
 	if (set_class(0, SCHED_FIFO | SCHED_RESET_ON_FORK, CONTROL_PRIO))
 		return "cannot make the test SCHED_FIFO";
 	taint_before = taint();
-	for (i = 0; i < ARRAY_SIZE(policies) && !in_company(); i++) {
+	for (i = 0; i < NR_POLICIES && !in_company(); i++) {
 		if (i < NR_ALWAYS && !policy_load(policies[i])) {
 			snprintf(problem, sizeof(problem), "modprobe %s failed; last_error: %s",
 				 policies[i]->module, last_error());
@@ -1046,7 +1093,7 @@ bool enoki_end(void)
 		worker_stop(&workers[n]);
 	worker_count = 0;
 	end_children();
-	for (i = 0; i < ARRAY_SIZE(policies) && !in_company(); i++)
+	for (i = 0; i < NR_POLICIES && !in_company(); i++)
 		ok = policy_clean(i) && ok;
 	cgroup_remove_all();
 	if (taint() != taint_before) {

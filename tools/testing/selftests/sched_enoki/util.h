@@ -52,6 +52,16 @@ extern const struct policy locality;
 extern const struct policy arachne;
 const struct policy *other_policy(const struct policy *p);
 
+#define NR_POLICIES	5
+extern const struct policy *const policies[NR_POLICIES];
+
+/* Loads those whose module there is; how many, or -1 if one of them cannot be loaded. */
+int policies_load(void);
+/* They in turns, whatever @n is. */
+const struct policy *nth_policy(unsigned int n);
+/* The tasks of all policies. */
+long policies_nr_tasks(void);
+
 /* The kernel's struct sched_attr; the C library's comes and goes by version. */
 struct enoki_attr {
 	uint32_t size;
