@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define ENOKI_ONCE
+#define ENOKI_EACH_POLICY
 #include "fixture.h"
 
 struct side {
@@ -64,6 +64,23 @@ static double share(struct __test_metadata *_metadata, const struct side *a,
 	return 100.0 * had_a / (had_a + had_b);
 }
 
+/*
+ * Of two policies that have each other for the other one, each is the first one in its own
+ * variant. One that has not must be both in its own.
+ */
+static int nr_ways(const struct policy *p)
+{
+	return other_policy(other_policy(p)) == p ? 1 : 2;
+}
+
+static void swap_policies(struct side *a, struct side *b)
+{
+	const struct policy *p = a->p;
+
+	a->p = b->p;
+	b->p = p;
+}
+
 #define EXPECT_NEAR(expected, tolerance, value) do {			\
 	double __value = (value);					\
 									\
@@ -71,77 +88,91 @@ static double share(struct __test_metadata *_metadata, const struct side *a,
 	EXPECT_GE((expected) + (tolerance), __value);			\
 } while (0)
 
-TEST_ENOKI(one_each)
+TEST_EACH(one_each)
 {
-	struct side a = { &fifo, 1, 0 }, b = { &wfq, 1, 0 };
+	struct side a = { self->p, 1, 0 }, b = { other_policy(self->p), 1, 0 };
 
 	EXPECT_NEAR(50, 4, share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
 }
 
-TEST_ENOKI(one_and_three)
+TEST_EACH(one_and_three)
 {
-	struct side a = { &fifo, 1, 0 }, b = { &wfq, 3, 0 };
+	struct side a = { self->p, 1, 0 }, b = { other_policy(self->p), 3, 0 };
+	int i;
 
-	EXPECT_NEAR(25, 4, share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
-	a.p = &wfq;
-	b.p = &fifo;
-	EXPECT_NEAR(25, 4, share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
+	for (i = 0; i < nr_ways(self->p); i++) {
+		EXPECT_NEAR(25, 4, share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
+		swap_policies(&a, &b);
+	}
 }
 
 /* Nice 5 weighs 335 where nice 0 weighs 1024. */
-TEST_ENOKI(by_weight)
+TEST_EACH(by_weight)
 {
-	struct side a = { &fifo, 2, 5 }, b = { &wfq, 1, 0 };
+	struct side a = { self->p, 2, 5 }, b = { other_policy(self->p), 1, 0 };
+	int i;
 
-	EXPECT_NEAR(100.0 * 2 * 335 / (2 * 335 + 1024), 4,
-		    share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
+	for (i = 0; i < nr_ways(self->p); i++) {
+		EXPECT_NEAR(100.0 * 2 * 335 / (2 * 335 + 1024), 4,
+			    share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
+		swap_policies(&a, &b);
+	}
 	a.nice = 0;
 	b.nice = 5;
 	EXPECT_NEAR(100.0 * 2 * 1024 / (2 * 1024 + 335), 4,
 		    share(_metadata, &a, &b, 3 * NSEC_PER_SEC));
 }
 
-TEST_ENOKI(five_percent)
+TEST_EACH(five_percent)
 {
-	struct side a = { &fifo, 1, 0 }, b = { &wfq, 19, 0 };
+	struct side a = { self->p, 1, 0 }, b = { other_policy(self->p), 19, 0 };
+	int i;
 
-	EXPECT_NEAR(5, 2, share(_metadata, &a, &b, 6 * NSEC_PER_SEC));
-	a.p = &wfq;
-	b.p = &fifo;
-	EXPECT_NEAR(5, 2, share(_metadata, &a, &b, 6 * NSEC_PER_SEC));
+	for (i = 0; i < nr_ways(self->p); i++) {
+		EXPECT_NEAR(5, 2, share(_metadata, &a, &b, 6 * NSEC_PER_SEC));
+		swap_policies(&a, &b);
+	}
 }
 
 /* One side sleeps and wakes: it gets no more than it asks for, and loses nothing. */
-TEST_ENOKI(a_sleeper_beside)
+TEST_EACH(a_sleeper_beside)
 {
-	int cpu = nth_cpu_online(0), i;
-	struct worker *hog = worker_start_on(cpu, W_SPIN, fifo.id);
-	struct worker *napper = worker_start_on(cpu, W_NAP, wfq.id);
+	struct side a = { self->p, 1, 0 }, b = { other_policy(self->p), 1, 0 };
+	int cpu = nth_cpu_online(0), way, i;
 
-	ASSERT_NE(NULL, hog);
-	ASSERT_NE(NULL, napper);
-	for (i = 0; i < 20; i++) {
-		EXPECT_TRUE(worker_lives(napper));
-		EXPECT_TRUE(worker_lives(hog));
+	for (way = 0; way < nr_ways(self->p); way++) {
+		struct worker *hog = worker_start_on(cpu, W_SPIN, a.p->id);
+		struct worker *napper = worker_start_on(cpu, W_NAP, b.p->id);
+
+		ASSERT_NE(NULL, hog);
+		ASSERT_NE(NULL, napper);
+		for (i = 0; i < 20; i++) {
+			EXPECT_TRUE(worker_lives(napper));
+			EXPECT_TRUE(worker_lives(hog));
+		}
+		worker_stop(hog);
+		worker_stop(napper);
+		swap_policies(&a, &b);
 	}
 }
 
 /* Tasks move between the two all the time; none gets lost between them. */
-TEST_ENOKI(moving)
+TEST_EACH(moving)
 {
+	const struct policy *to = other_policy(self->p);
 	int i, n = 8;
 
 	prng_seed();
 	for (i = 0; i < n; i++)
-		ASSERT_NE(NULL, worker_start_on(-1, i % 2 ? W_SPIN : W_NAP, fifo.id));
+		ASSERT_NE(NULL, worker_start_on(-1, i % 2 ? W_SPIN : W_NAP, self->p->id));
 	for (i = 0; i < 400; i++) {
 		struct worker *w = nth_worker(prng_below(n));
 
-		ASSERT_EQ(0, enoki_attach(w->pid, prng_below(2) ? fifo.id : wfq.id));
+		ASSERT_EQ(0, enoki_attach(w->pid, prng_below(2) ? self->p->id : to->id));
 		if (!prng_below(8))
 			nap(1000);
 	}
-	EXPECT_TRUE(AWAIT(policy_nr_tasks(&fifo) + policy_nr_tasks(&wfq) == n));
+	EXPECT_TRUE(AWAIT(policy_nr_tasks(self->p) + policy_nr_tasks(to) == n));
 	for (i = 0; i < n; i++)
 		EXPECT_TRUE(worker_lives(nth_worker(i)));
 }
