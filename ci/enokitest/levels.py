@@ -27,6 +27,8 @@ HELD_UP = (TIMED, "timing")
 SHAPED = ("core_sched", "isolation")
 # The policies of the tests that run under each, beside the two that the quick level has.
 FURTHER_POLICIES = ("shinjuku", "locality", "arachne")
+# And the kernels on which they do so, beside the debug one.
+FURTHER_KERNELS = ("rt", "kasan")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
     "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
@@ -34,6 +36,8 @@ LONG = {
 VM_SECONDS = 2400
 # How often storm ejects each policy on so many CPUs: 1,000 times in all.
 STORMS = {1: 200, 2: 200, 4: 100}
+# And each of the further policies on 2.
+FURTHER_STORMS = 50
 
 
 def script(name: str, *args: str) -> Outcome:
@@ -261,13 +265,23 @@ def steady(program: str, cpus: int) -> Outcome:
     return _steps(ended, [program])
 
 
-def storm(flavour: str, cpus: int) -> Outcome:
-    """The program of that name for as long as it takes."""
-    env = {"STORM_CYCLES": str(STORMS[cpus]), "LIMIT": "10000"}
-    return selftests(flavour, cpus, ["storm"], f"storm-{cpus}", seconds=10800, env=env)
-
-
 Group = tuple[str, Callable[[], Outcome]]
+
+
+def patient(program: str, flavour: str, cpus: int, label: str, **env: str) -> Outcome:
+    """A program for as long as it takes."""
+    return selftests(flavour, cpus, [program], f"{program}-{label}", seconds=10800, env={"LIMIT": "10000", **env})
+
+
+def storm(flavour: str, cpus: int) -> Outcome:
+    """The program of that name, many times."""
+    return patient("storm", flavour, cpus, str(cpus), STORM_CYCLES=str(STORMS[cpus]))
+
+
+def storm_under(policy: str) -> Group:
+    """The same with that policy."""
+    env = {"VARIANTS": f"-v {policy}", "STORM_CYCLES": str(FURTHER_STORMS)}
+    return f"storm under {policy}, debug kernel, 2 CPUs", lambda: patient("storm", "debug", 2, policy, **env)
 
 
 def words(cpus: int) -> str:
@@ -280,13 +294,13 @@ def on_cpus(names: list[str], cpus: int, flavour: str = "debug") -> Group:
     return f"selftests, {flavour} kernel, {words(cpus)}", lambda: selftests(flavour, cpus, in_machine(names, cpus))
 
 
-def under(policy: str) -> Group:
+def under(policy: str, flavour: str = "debug") -> Group:
     """The selftests that are for every policy, under that one."""
     names = [name for name in prepare.programs() if name not in APART and prepare.for_each_policy(name)]
     env = {"VARIANTS": f"-v {policy}"}
     return (
-        f"selftests under {policy}, debug kernel, 2 CPUs",
-        lambda: selftests("debug", 2, in_machine(names, 2), policy, env=env),
+        f"selftests under {policy}, {flavour} kernel, 2 CPUs",
+        lambda: selftests(flavour, 2, in_machine(names, 2), policy, env=env),
     )
 
 
@@ -350,9 +364,15 @@ def run(suite: Suite, full: bool) -> None:
             suite.group(f"kernel {flavour}", lambda f=flavour: build(f))
             for cpus in counts:
                 suite.group(*on_cpus(wanted, cpus, flavour))
+            for policy in FURTHER_POLICIES if flavour in FURTHER_KERNELS else ():
+                suite.group(*under(policy, flavour))
+        suite.group("selftests, SMT and isolation, rt kernel", lambda: shaped("rt"))
         for flavour in ("debug", "kasan"):
             for cpus in STORMS:
                 suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
+        for policy in FURTHER_POLICIES:
+            suite.group(*storm_under(policy))
+        suite.group("faults for a minute each", lambda: patient("faults", "debug", 4, "minute", FAULT_SECONDS="60"))
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
         suite.group("shinjuku against EEVDF", bench_shinjuku.gate)
         suite.group("locality against EEVDF", bench_locality.gate)

@@ -3,9 +3,11 @@
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from enokici.common import CHECKOUT
 from enokitest import levels, machine
+from enokitest.suite import Check, Suite
 
 
 class Counted(unittest.TestCase):
@@ -77,6 +79,63 @@ class Steps(unittest.TestCase):
 
     def test_nothing(self) -> None:
         self.assertEqual(levels._steps(self.ended(""), []).results.failed, ["nothing ran"])
+
+
+class Listed(Suite):
+    """Keeps the groups instead of running them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: list[tuple[str, Check]] = []
+
+    def group(self, name: str, check: Check) -> bool:
+        self.groups.append((name, check))
+        return True
+
+    def side_by_side(self, groups: list[tuple[str, Check]], lanes: int) -> None:
+        del lanes
+        self.groups += groups
+
+
+class Levels(unittest.TestCase):
+    def groups(self, full: bool) -> dict[str, Check]:
+        suite = Listed()
+        levels.run(suite, full)
+        found = dict(suite.groups)
+        self.assertEqual(len(found), len(suite.groups), "two groups have one name")
+        return found
+
+    def boots(self, name: str) -> tuple[str, int, list[str], dict[str, str]]:
+        """What a group of the level all runs: the kernel, CPUs, programs and environment."""
+        with mock.patch.object(levels, "selftests") as selftests:
+            self.groups(True)[name]()
+        (flavour, cpus, programs, *_), options = selftests.call_args
+        return flavour, cpus, programs, options.get("env", {})
+
+    def test_all_has_what_quick_has(self) -> None:
+        self.assertLess(set(self.groups(False)), set(self.groups(True)))
+
+    def test_further_policies(self) -> None:
+        for policy in levels.FURTHER_POLICIES:
+            for kernel in ("debug", "rt", "kasan"):
+                with self.subTest(policy=policy, kernel=kernel):
+                    flavour, cpus, programs, env = self.boots(f"selftests under {policy}, {kernel} kernel, 2 CPUs")
+                    self.assertEqual((flavour, cpus, env), (kernel, 2, {"VARIANTS": f"-v {policy}"}))
+                    self.assertIn("policies", programs)
+
+    def test_storms(self) -> None:
+        env = {"LIMIT": "10000", "STORM_CYCLES": "50", "VARIANTS": "-v arachne"}
+        self.assertEqual(self.boots("storm under arachne, debug kernel, 2 CPUs"), ("debug", 2, ["storm"], env))
+        env = {"LIMIT": "10000", "STORM_CYCLES": "100"}
+        self.assertEqual(self.boots("storm, kasan kernel, 4 CPUs"), ("kasan", 4, ["storm"], env))
+
+    def test_faults(self) -> None:
+        env = {"LIMIT": "10000", "FAULT_SECONDS": "60"}
+        self.assertEqual(self.boots("faults for a minute each"), ("debug", 4, ["faults"], env))
+
+    def test_shaped(self) -> None:
+        flavour, cpus, programs, _ = self.boots("selftests, SMT and isolation, rt kernel")
+        self.assertEqual((flavour, cpus, programs), ("rt", 4, list(levels.SHAPED)))
 
 
 if __name__ == "__main__":
