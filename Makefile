@@ -1,7 +1,6 @@
 # The door: each target calls one script of ci/, which does all set-up by itself.
 .DEFAULT_GOAL := help
 MINUTES ?= 30
-KERNEL  ?= release
 
 .PHONY: help run shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne userspace soak series linux patches lint clean
 
@@ -9,7 +8,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo '  make run POLICY=enoki_fifo CMD="…"   runs anything under a policy'
-	@echo '  make soak MINUTES=30                 how long to soak'
+	@echo '  make soak MINUTES=30 KERNEL=kasan    how long to soak, and on which kernel'
 	@echo '  LINUX_TREE=/path                     build on your own 7.3.x git tree'
 	@echo '  ENOKI_ACCEL=tcg|kvm                  force how the virtual machine runs'
 	@echo '  ENOKI_CACHE=/path                    where downloads and builds are kept'
@@ -18,8 +17,8 @@ run: ## real programs under the sample policies beside EEVDF, and a table of wha
 	@ci/run-demo
 
 shell: ## an interactive shell in the virtual machine (KERNEL=release, debug, rt or kasan)
-	@ci/build $(KERNEL) >/dev/null
-	@ci/vm --kernel $(KERNEL) --interactive
+	@ci/build $(or $(KERNEL),release) >/dev/null
+	@ci/vm --kernel $(or $(KERNEL),release) --interactive
 
 test: ## everything at its quick level, on the release and debug kernels
 	@ci/test quick
@@ -42,8 +41,8 @@ bench-arachne: ## memcached on cores of its own, and under every other class (an
 userspace: ## the library by which programs talk to policies, in out/userspace
 	@ci/userspace build
 
-soak: ## MINUTES of everything at once on the debug kernel
-	@ci/soak $(MINUTES)
+soak: ## MINUTES of everything at once (KERNEL=debug, kasan, rt or another one)
+	@ci/soak $(MINUTES) --kernel $(or $(KERNEL),debug)
 
 series: ## the RFC series under out/series/
 	@ci/series

@@ -1,23 +1,38 @@
-"""ci/soak MINUTES: everything at once on the debug kernel, until the time is over."""
+"""ci/soak MINUTES: everything at once, on the debug kernel or another one, until the time is over."""
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from enokici import build as kernels
 from enokici.common import CHECKOUT, Failure, main_wrapper, say
 
 from . import machine, prepare
 
+# Kernels without Enoki, for another machine, or whose detector has to be switched on.
+NOT_FOR_THIS = {"n", "arm64", "kcsan"}
+FLAVOURS = [
+    name for name, flavour in kernels.FLAVOURS.items() if flavour.enoki and NOT_FOR_THIS.isdisjoint(flavour.configs)
+]
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="ci/soak", description=__doc__)
+    parser.add_argument("minutes", metavar="MINUTES", type=float, nargs="?", default=30)
+    parser.add_argument("--cpus", type=int, default=4)
+    parser.add_argument("--kernel", default="debug", help=f"one of {', '.join(FLAVOURS)} (default: debug)")
+    args = parser.parse_args(words)
+    if args.minutes <= 0:
+        parser.error("MINUTES is a positive number")
+    if args.kernel not in FLAVOURS:
+        parser.error(f"there is no kernel {args.kernel} to soak: give one of {', '.join(FLAVOURS)}")
+    return args
+
 
 def main() -> int:
     """Boots and lets soak_guest do it; the machine must report nothing."""
-    parser = argparse.ArgumentParser(prog="ci/soak", description=__doc__)
-    parser.add_argument("minutes", type=float, nargs="?", default=30)
-    parser.add_argument("--cpus", type=int, default=4)
-    parser.add_argument("--kernel", default="debug")
-    args = parser.parse_args()
-    if args.minutes <= 0:
-        parser.error("MINUTES is a positive number")
+    args = arguments()
     kernel = kernels.build(args.kernel)
     prepare.selftests(kernel)
     say(f"soaking the {args.kernel} kernel for {args.minutes:g} minutes on {args.cpus} CPUs")
