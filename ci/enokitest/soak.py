@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enokici import build as kernels
 from enokici.common import CHECKOUT, Failure, main_wrapper, say
 
-from . import machine, prepare
+from . import machine, prepare, userspace
 
 # Kernels without Enoki, for another machine, or whose detector has to be switched on.
 NOT_FOR_THIS = {"n", "arm64", "kcsan"}
@@ -35,6 +35,7 @@ def main() -> int:
     args = arguments()
     kernel = kernels.build(args.kernel)
     prepare.selftests(kernel)
+    library = userspace.build() / "release/libenoki_client.so"
     say(f"soaking the {args.kernel} kernel for {args.minutes:g} minutes on {args.cpus} CPUs")
     seed = os.environ.get("SEED") or str(int.from_bytes(os.urandom(4), "little"))
     ended = machine.boot(
@@ -48,7 +49,7 @@ def main() -> int:
         show=lambda line: print(line, flush=True),
         env={
             "PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1",
-            "TEST_MODULES": str(kernel / "test_modules"),
+            "TEST_MODULES": str(kernel / "test_modules"), "ENOKI_CLIENT_LIBRARY": str(library),
         },  # fmt: skip
     )
     if ended.problem:

@@ -5,10 +5,12 @@ end. Meanwhile one thread unplugs CPUs, one moves random tasks between policies,
 levels and CPUs, and one reloads whatever policy has no task at the moment; in most minutes no
 load is started under one of them, so that it gets that far. Every other time it is ejected
 instead of waiting for that. One scribbles over the rings of its hints, beside one that uses its
-own as it should. No policy may be ejected for anything that it does.
+own as it should. One asks enoki_arachne for cores, and puts tasks of the loads there. No policy may
+be ejected for anything that it does.
 """
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -18,16 +20,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .evidence import PROGRAMS, SYSFS, Policy, class_of, descendants, last_error, load
+from .soak_runtime import Client, Runtime
 
-# Not enoki_arachne: whom it has given no core waits for one.
-MODULES = ("enoki_fifo", "enoki_wfq", "enoki_shinjuku", "enoki_locality")
+ARACHNE = "enoki_arachne"
+# How many loads are started under each, and tasks moved there, for one load under no policy. All of
+# enoki_arachne's that have got no core of their own share the first CPU: so they are few, one in
+# fourteen, which is less than one CPU of four can do.
+MODULES = {"enoki_fifo": 3, "enoki_wfq": 3, "enoki_shinjuku": 3, "enoki_locality": 3, ARACHNE: 1}
 ENOKI = 8
 PHASE = 60.0
 FUZZ = 30.0
 OVERDUE = 300.0  # a load ends by itself long before
+OVERDUE_ON_FIRST = 600.0  # and one that has only the first CPU, beside all others
 NEVER = ("cpu", "state", "lost")  # refusals that no correct policy earns
 
 LOADS = (
@@ -47,8 +55,15 @@ LOADS = (
     ["hackbench", "-g", "1", "-l", "30", "-T"],
 )
 
-# What it is, when it was started, and its process.
-Load = tuple[str, float, "subprocess.Popen[bytes]"]
+
+@dataclass(frozen=True)
+class Load:
+    """One that has been started."""
+
+    what: str
+    began: float
+    overdue: float
+    child: "subprocess.Popen[bytes]"
 
 
 class Soak:
@@ -56,6 +71,7 @@ class Soak:
 
     def __init__(self, seconds: float, seed: int) -> None:
         self.random = random.Random(seed)
+        self.seconds = seconds
         self.end = time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -75,11 +91,24 @@ class Soak:
         self.wrong.append(what)
         print(f"wrong: {what}", flush=True)
 
+    def some_policy(self, choice: random.Random, none: int = 0) -> Policy | None:
+        """One that does not rest, or none: so many times for one time of those in MODULES."""
+        weights: dict[Policy | None, int] = {None: none}
+        for module, weight in MODULES.items():
+            if self.policies[module].name != self.resting:
+                weights[self.policies[module]] = weight
+        return choice.choices(list(weights), list(weights.values()))[0]
+
+    def some_tasks(self, choice: random.Random) -> list[int]:
+        """Those of one of the loads, if there is one."""
+        running = list(self.running)
+        return descendants(choice.choice(running).child.pid) if running else []
+
     def start_load(self) -> None:
         """One more load under a policy that takes some."""
-        names = ["other", *(p.name for p in self.policies.values() if p.name != self.resting)]
-        weights = [1, *([3] * (len(names) - 1))]
-        name = self.random.choices(names, weights)[0]
+        policy = self.some_policy(self.random, none=1)
+        name = policy.name if policy else "other"
+        overdue = OVERDUE_ON_FIRST if policy is self.policies[ARACHNE] else OVERDUE
         command = self.random.choice(LOADS)
         with self.reload:
             child = subprocess.Popen(
@@ -87,23 +116,22 @@ class Soak:
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 start_new_session=True,
             )  # fmt: skip
-        self.running.append((f"{' '.join(command)} under {name}", time.monotonic(), child))
+        self.running.append(Load(f"{' '.join(command)} under {name}", time.monotonic(), overdue, child))
         self.counts["loads"] += 1
 
     def abandon(self, entry: Load) -> None:
         """A load that should have ended has not."""
-        what, began, child = entry
         self.running.remove(entry)
-        self.complain(f"{what} has not ended after {time.monotonic() - began:.0f} s")
+        self.complain(f"{entry.what} has not ended after {time.monotonic() - entry.began:.0f} s")
         with contextlib.suppress(OSError):
-            os.killpg(child.pid, signal.SIGKILL)
+            os.killpg(entry.child.pid, signal.SIGKILL)
 
     def reap(self) -> None:
         """Takes note of loads that ended."""
         for entry in list(self.running):
-            what, began, child = entry
+            child = entry.child
             if child.poll() is None:
-                if time.monotonic() - began > OVERDUE:
+                if time.monotonic() - entry.began > entry.overdue:
                     self.abandon(entry)
                 continue
             self.running.remove(entry)
@@ -112,7 +140,7 @@ class Soak:
             child.stderr.close()
             # 2 and 3: stress-ng had no resources, or not this stressor.
             if child.returncode not in (0, 2, 3):
-                self.complain(f"{what}: exit status {child.returncode}: {words[-300:]}")
+                self.complain(f"{entry.what}: exit status {child.returncode}: {words[-300:]}")
 
     def hotplug(self) -> None:
         """CPUs other than the first go and come."""
@@ -132,16 +160,16 @@ class Soak:
         choice = random.Random(self.random.random())
         while self.going:
             time.sleep(choice.uniform(0.02, 0.3))
-            running = list(self.running)
-            if not running:
+            tasks = self.some_tasks(choice)
+            if not tasks:
                 continue
-            tasks = descendants(choice.choice(running)[2].pid)
             pid = choice.choice(tasks)
             with contextlib.suppress(OSError):
                 match choice.randrange(6):
                     case 0 | 1:
-                        ids = [p.id for p in self.policies.values() if p.name != self.resting]
-                        os.sched_setscheduler(pid, ENOKI, os.sched_param(choice.choice(ids)))
+                        policy = self.some_policy(choice)
+                        assert policy is not None
+                        os.sched_setscheduler(pid, ENOKI, os.sched_param(policy.id))
                     case 2:
                         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
                     case 3:
@@ -156,9 +184,8 @@ class Soak:
 
     def drain(self, policy: Policy) -> None:
         """Moves what is left of a resting policy elsewhere."""
-        for what, _, child in list(self.running):
-            del what
-            for pid in descendants(child.pid):
+        for entry in list(self.running):
+            for pid in descendants(entry.child.pid):
                 with contextlib.suppress(OSError):
                     if class_of(pid) == ENOKI and os.sched_getparam(pid).sched_priority == policy.id:
                         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
@@ -208,6 +235,20 @@ class Soak:
                 return
             self.counts["fuzzed rings"] += 1
 
+    def cores(self) -> None:
+        """A runtime asks for cores, and puts tasks of the loads there; anew when the policy has come again."""
+        choice = random.Random(self.random.random())
+        while self.going:
+            try:
+                with Client(self.policies[ARACHNE].id) as client:
+                    runtime = Runtime(client, self.cpus, choice)
+                    while self.going:
+                        self.counts["tasks put on cores"] += runtime.step(lambda: self.some_tasks(choice))
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+                time.sleep(0.5)
+
     def guarded(self, work: Callable[[], None]) -> None:
         """One of the threads: that it cannot go on is something that must not be, too."""
         try:
@@ -222,7 +263,7 @@ class Soak:
 
     def run(self) -> int:
         """Until the time is over, then the account."""
-        works = (self.hotplug, self.change, self.reloads, self.fuzz)
+        works = (self.hotplug, self.change, self.reloads, self.fuzz, self.cores)
         threads = [threading.Thread(target=self.guarded, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
@@ -249,8 +290,8 @@ class Soak:
 
     def finish(self) -> None:
         """Every task must end, and every policy must know it."""
-        for _, _, child in self.running:
-            for pid in descendants(child.pid):
+        for entry in self.running:
+            for pid in descendants(entry.child.pid):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGCONT)
                     os.sched_setaffinity(pid, set(range(self.cpus)))
@@ -260,6 +301,9 @@ class Soak:
         deadline = time.monotonic() + 60
         while any(p.nr_tasks for p in self.policies.values()) and time.monotonic() < deadline:
             time.sleep(0.2)
+        # It rests for one phase of a round, and in a short run there may be no other one.
+        if self.cpus > 1 and self.seconds > 5 * PHASE and not self.counts["tasks put on cores"]:
+            self.complain(f"no task has got a core of {ARACHNE}'s")
         for policy in self.policies.values():
             self.check(policy)
             if left := policy.nr_tasks:
