@@ -191,13 +191,14 @@ def shaped(
     label: str = "shaped",
     until: re.Pattern[str] | None = None,
     seconds: int = VM_SECONDS,
+    env: dict[str, str] | None = None,
 ) -> Outcome:
     """The programs that want SMT and CPUs set apart, in a machine that has both."""
     options = ["--qemu=-smp", "--qemu=threads=2,cores=2,sockets=1"]
     options += ["--append", "isolcpus=2", "--append", "nohz_full=3"]
     # A CPU that core scheduling keeps idle while ksoftirqd waits there for its turn says this.
     options += ["--allow", "NOHZ tick-stop error: local softirq work is pending"]
-    return selftests(flavour, 4, list(names), label, tuple(options), until, seconds)
+    return selftests(flavour, 4, list(names), label, tuple(options), until, seconds, env)
 
 
 # Work that is bound to the CPU waits for it as long as the test wants it to.
@@ -304,6 +305,12 @@ def under(policy: str, flavour: str = "debug") -> Group:
     )
 
 
+def shaped_under(policy: str) -> Group:
+    """The same of those that want SMT and CPUs set apart."""
+    name, env = f"SMT and isolation under {policy}, debug kernel", {"VARIANTS": f"-v {policy}"}
+    return name, lambda: shaped("debug", label=f"shaped-{policy}", env=env)
+
+
 def by_instructions(program: str, cpus: int) -> Group:
     """A program on a machine of that many CPUs."""
     return f"{program} by instructions, {words(cpus)}", lambda: steady(program, cpus)
@@ -354,6 +361,7 @@ def run(suite: Suite, full: bool) -> None:
     if full:
         for policy in FURTHER_POLICIES:
             suite.group(*under(policy))
+            suite.group(*shaped_under(policy))
         for flavour, counts, without in (
             ("rt", QUICK_CPUS, ()),
             ("kasan", (2,), ()),

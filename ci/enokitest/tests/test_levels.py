@@ -1,5 +1,6 @@
 """How scripts' outputs are counted and machines' results are judged."""
 
+import inspect
 import tempfile
 import unittest
 from pathlib import Path
@@ -109,8 +110,9 @@ class Levels(unittest.TestCase):
         """What a group of the level all runs: the kernel, CPUs, programs and environment."""
         with mock.patch.object(levels, "selftests") as selftests:
             self.groups(True)[name]()
-        (flavour, cpus, programs, *_), options = selftests.call_args
-        return flavour, cpus, programs, options.get("env", {})
+        options = inspect.signature(levels.selftests).bind(*selftests.call_args.args, **selftests.call_args.kwargs)
+        flavour, cpus, programs = options.args[:3]
+        return flavour, cpus, programs, options.arguments.get("env") or {}
 
     def test_all_has_what_quick_has(self) -> None:
         self.assertLess(set(self.groups(False)), set(self.groups(True)))
@@ -134,8 +136,10 @@ class Levels(unittest.TestCase):
         self.assertEqual(self.boots("faults for a minute each"), ("debug", 4, ["faults"], env))
 
     def test_shaped(self) -> None:
-        flavour, cpus, programs, _ = self.boots("selftests, SMT and isolation, rt kernel")
-        self.assertEqual((flavour, cpus, programs), ("rt", 4, list(levels.SHAPED)))
+        shaped = list(levels.SHAPED)
+        self.assertEqual(self.boots("selftests, SMT and isolation, rt kernel"), ("rt", 4, shaped, {}))
+        env = {"VARIANTS": "-v locality"}
+        self.assertEqual(self.boots("SMT and isolation under locality, debug kernel"), ("debug", 4, shaped, env))
 
 
 if __name__ == "__main__":
