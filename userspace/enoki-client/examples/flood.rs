@@ -44,7 +44,7 @@ fn send(hints: &mut Hints<Call>, mut sent: u64, count: u64) -> u64 {
 
 /// Receives what there is, likewise.
 fn receive(messages: &mut Messages<Answer>, mut got: u64) -> Result<u64, Box<dyn Error>> {
-    while let Some(message) = messages.receive() {
+    while let Some(message) = messages.receive()? {
         if message != answer(got) {
             return Err(format!("{message:?} is not number {got}").into());
         }

@@ -14,6 +14,13 @@
  * that return an int return a negative errno when they fail; when a queue is refused
  * with -EPROTO, /sys/kernel/sched_enoki/last_error says why. A client may be used by
  * one thread at a time.
+ *
+ * A client is of the process that opened it. In a child of fork() these functions fail
+ * with -ECHILD (enoki_client_refused() and enoki_client_dropped(): 0), and the parent goes
+ * on undisturbed; a child that is to send hints opens a client of its own.
+ * enoki_client_close() ends what the child has of its parent's, unless another thread was
+ * using the client at fork(): then do not call it. As long as a child has it open the
+ * policy keeps the client, even if the parent has ended.
  */
 #ifndef ENOKI_CLIENT_H
 #define ENOKI_CLIENT_H

@@ -1,8 +1,9 @@
 //! Clients of a policy, their hints and their messages.
 
-use crate::{ring, ring::Full, sys};
+use crate::{owner::Forked, ring, ring::Full, sys};
 use std::{
-    io,
+    error::Error,
+    fmt, io,
     marker::PhantomData,
     os::fd::{AsRawFd, RawFd},
     sync::Arc,
@@ -152,10 +153,45 @@ impl About {
     }
 }
 
+/// Why a hint was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no room: the policy has not taken enough of those before.
+    Full,
+    /// The client is another process's, see [`Forked`].
+    Forked,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Full => f.write_str("there is no room for a hint: ring the doorbell"),
+            SendError::Forked => Forked.fmt(f),
+        }
+    }
+}
+
+impl Error for SendError {}
+
+impl From<Full> for SendError {
+    fn from(_: Full) -> Self {
+        SendError::Full
+    }
+}
+
+impl From<Forked> for SendError {
+    fn from(_: Forked) -> Self {
+        SendError::Forked
+    }
+}
+
 /// A client of a policy.
 ///
 /// It, its [`Hints`] and its [`Messages`] are one for the policy; when the last of them has gone,
 /// or the process has, everything of it is cleaned up.
+///
+/// It is of the process that opened it. In a child of fork() everything but dropping it fails
+/// with [`Forked`].
 #[derive(Clone)]
 pub struct Client(Arc<sys::Device>);
 
@@ -180,10 +216,11 @@ impl Client {
         if nr_entries == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mapping = self.0.queue(sys::HINTS, &T::FORMAT, nr_entries)?;
+        let writer = self
+            .0
+            .queue(sys::HINTS, &T::FORMAT, nr_entries, ring::Writer::new)?;
         Ok(Hints {
-            writer: ring::Writer::new(mapping.ok_or(io::ErrorKind::InvalidData)?),
-            device: self.0.clone(),
+            writer: writer.ok_or(io::ErrorKind::InvalidData)?,
             _type: PhantomData,
         })
     }
@@ -197,10 +234,11 @@ impl Client {
         if nr_entries == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mapping = self.0.queue(sys::MESSAGES, &T::FORMAT, nr_entries)?;
+        let reader = self
+            .0
+            .queue(sys::MESSAGES, &T::FORMAT, nr_entries, ring::Reader::new)?;
         Ok(Messages {
-            reader: ring::Reader::new(mapping.ok_or(io::ErrorKind::InvalidData)?),
-            device: self.0.clone(),
+            reader: reader.ok_or(io::ErrorKind::InvalidData)?,
             _type: PhantomData,
         })
     }
@@ -214,8 +252,7 @@ impl AsRawFd for Client {
 
 /// Hints on their way to a policy.
 pub struct Hints<T> {
-    writer: ring::Writer<sys::Mapping>,
-    device: Arc<sys::Device>,
+    writer: sys::Half<ring::Writer<sys::Mapping>>,
     _type: PhantomData<fn(T)>,
 }
 
@@ -225,19 +262,21 @@ impl<T: Entry> Hints<T> {
     ///
     /// # Errors
     ///
-    /// [`Full`] when the policy has not taken enough of those before; nothing was sent.
+    /// [`SendError::Full`] when the policy has not taken enough of those before,
+    /// [`SendError::Forked`] in a child of fork(); nothing was sent.
     #[inline]
-    pub fn send(&mut self, about: About, hint: &T) -> Result<(), Full> {
-        self.writer.push(u64::from(about.0 as u32), hint.as_bytes())
+    pub fn send(&mut self, about: About, hint: &T) -> Result<(), SendError> {
+        let writer = self.writer.get_mut()?;
+        Ok(writer.push(u64::from(about.0 as u32), hint.as_bytes())?)
     }
 
     /// Has the policy look at the hints now. Returns how many it took, at most 256.
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the policy has gone.
+    /// `ENODEV` when the policy has gone, [`Forked`] in a child of fork().
     pub fn doorbell(&self) -> io::Result<u32> {
-        self.device.doorbell()
+        self.writer.device().doorbell()
     }
 
     /// Sends a hint by a system call, after those that were sent before.
@@ -246,36 +285,42 @@ impl<T: Entry> Hints<T> {
     ///
     /// `EPERM` when it is about another's thread, `ESRCH` when it is about one that is not
     /// attached to the policy, `EDQUOT` when there were too many, `EAGAIN` when too many before
-    /// it still wait, `ENODEV` when the policy has gone; else what the policy says.
+    /// it still wait, `ENODEV` when the policy has gone, [`Forked`] in a child of fork(); else what
+    /// the policy says.
     pub fn send_now(&self, about: About, hint: &T) -> io::Result<()> {
-        self.device.hint(about.0, hint.as_bytes())
+        self.writer.device().hint(about.0, hint.as_bytes())
     }
 
-    /// How many more can be sent.
+    /// How many more can be sent; none in a child of fork().
     pub fn room(&mut self) -> u32 {
-        self.writer.room()
+        self.writer.get_mut().map_or(0, ring::Writer::room)
     }
 
-    /// How many were refused of those that were sent without a system call.
+    /// How many were refused of those that were sent without a system call; none of those that a
+    /// child of fork() sent.
     pub fn refused(&self) -> u32 {
-        self.writer.memory().dropped()
+        let writer = self.writer.get();
+        writer.map_or(0, |writer| writer.memory().dropped())
     }
 }
 
 /// Messages from a policy.
 pub struct Messages<T> {
-    reader: ring::Reader<sys::Mapping>,
-    device: Arc<sys::Device>,
+    reader: sys::Half<ring::Reader<sys::Mapping>>,
     _type: PhantomData<fn() -> T>,
 }
 
 impl<T: Entry> Messages<T> {
     /// The next message, if there is one, without a system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`] in a child of fork().
     #[inline]
-    pub fn receive(&mut self) -> Option<T> {
+    pub fn receive(&mut self) -> Result<Option<T>, Forked> {
         let mut message = T::new_zeroed();
-        self.reader.pop(message.as_mut_bytes())?;
-        Some(message)
+        let head = self.reader.get_mut()?.pop(message.as_mut_bytes());
+        Ok(head.map(|_| message))
     }
 
     /// Waits for a message, for as long as it takes or for that long at most; [`None`] when the time
@@ -283,30 +328,32 @@ impl<T: Entry> Messages<T> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the policy has gone, and all its messages were received.
+    /// `ENODEV` when the policy has gone, and all its messages were received; [`Forked`] in a child
+    /// of fork().
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Option<T>> {
         let timeout_ms = timeout.map_or(-1, |time| {
             i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
         });
-        if let Some(message) = self.receive() {
+        if let Some(message) = self.receive()? {
             return Ok(Some(message));
         }
-        let events = self.device.poll(libc::POLLIN, timeout_ms)?;
-        match self.receive() {
+        let events = self.reader.device().poll(libc::POLLIN, timeout_ms)?;
+        match self.receive()? {
             None if events & libc::POLLHUP != 0 => Err(io::Error::from_raw_os_error(libc::ENODEV)),
             message => Ok(message),
         }
     }
 
-    /// How many more there would have been if there had been room.
+    /// How many more there would have been if there had been room; none for a child of fork().
     pub fn dropped(&self) -> u32 {
-        self.reader.memory().dropped()
+        let reader = self.reader.get();
+        reader.map_or(0, |reader| reader.memory().dropped())
     }
 }
 
 impl<T> AsRawFd for Messages<T> {
     /// For poll(2) and its like: readable when there are messages.
     fn as_raw_fd(&self) -> RawFd {
-        self.device.fd()
+        self.reader.device().fd()
     }
 }

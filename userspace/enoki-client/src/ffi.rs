@@ -2,7 +2,7 @@
 //!
 //! What a hint is like is not known when this is compiled, so that it is bytes here.
 
-use crate::{ring, sys, Layout, MAX_SIZE};
+use crate::{owner::Forked, ring, sys, Layout, MAX_SIZE};
 use std::{
     ffi::{c_char, c_int, c_uint, c_void, CStr},
     io,
@@ -15,18 +15,26 @@ use std::{
 pub struct RawClient {
     device: Arc<sys::Device>,
     hint_size: usize,
-    hints: Option<ring::Writer<sys::Mapping>>,
+    hints: Option<sys::Half<ring::Writer<sys::Mapping>>>,
     message_size: usize,
-    messages: Option<ring::Reader<sys::Mapping>>,
+    messages: Option<sys::Half<ring::Reader<sys::Mapping>>>,
 }
 
 /// A C function's result: what it is, or a negative errno.
 fn result(done: impl FnOnce() -> io::Result<c_int>) -> c_int {
     match catch_unwind(AssertUnwindSafe(done)) {
         Ok(Ok(value)) => value,
-        Ok(Err(err)) => -err.raw_os_error().unwrap_or(libc::EINVAL),
+        Ok(Err(err)) => -errno_of(&err),
         Err(_) => -libc::EINVAL,
     }
+}
+
+/// The errno that says the same.
+fn errno_of(err: &io::Error) -> c_int {
+    if err.get_ref().is_some_and(|inner| inner.is::<Forked>()) {
+        return libc::ECHILD;
+    }
+    err.raw_os_error().unwrap_or(libc::EINVAL)
 }
 
 fn errno(errno: c_int) -> io::Error {
@@ -45,12 +53,16 @@ unsafe fn text<'a>(text: *const c_char) -> io::Result<&'a str> {
     text.to_str().map_err(|_| errno(libc::EINVAL))
 }
 
+/// A client that is this process's.
+///
 /// # Safety
 ///
 /// `client` must be NULL or have come from `enoki_client_open()`, and be used by nobody else.
 unsafe fn client<'a>(client: *mut RawClient) -> io::Result<&'a mut RawClient> {
     // SAFETY: By the requirements of this function.
-    unsafe { client.as_mut() }.ok_or(errno(libc::EINVAL))
+    let client = unsafe { client.as_mut() }.ok_or(errno(libc::EINVAL))?;
+    client.device.check()?;
+    Ok(client)
 }
 
 /// # Safety
@@ -86,32 +98,28 @@ unsafe extern "C" fn enoki_client_close(client: *mut RawClient) {
     }
 }
 
-/// Sets up a queue of a client's.
+/// What a queue is to carry.
 ///
 /// # Safety
 ///
 /// As for [`text()`].
-unsafe fn queue(
-    device: &Arc<sys::Device>,
-    kind: u32,
+unsafe fn layout<'a>(
     name: *const c_char,
     version: c_uint,
     fields: *const c_char,
     size: usize,
-    nr_entries: c_uint,
-) -> io::Result<Option<sys::Mapping>> {
+) -> io::Result<Layout<'a>> {
     // SAFETY: By the requirements of this function.
     let (name, fields) = unsafe { (text(name)?, text(fields)?) };
     if size == 0 || size > MAX_SIZE || size % 8 != 0 {
         return Err(errno(libc::EINVAL));
     }
-    let layout = Layout {
+    Ok(Layout {
         name,
         size: size as u32,
         version,
         hash: crate::hash(fields),
-    };
-    device.queue(kind, &layout, nr_entries)
+    })
 }
 
 /// # Safety
@@ -129,12 +137,12 @@ unsafe extern "C" fn enoki_client_hints(
     result(|| {
         // SAFETY: By the requirements of this function.
         let client = unsafe { client(raw)? };
-        let device = client.device.clone();
         // SAFETY: By the requirements of this function.
-        let mapping =
-            unsafe { queue(&device, sys::HINTS, name, version, fields, size, nr_entries)? };
+        let layout = unsafe { layout(name, version, fields, size)? };
+        client.hints = client
+            .device
+            .queue(sys::HINTS, &layout, nr_entries, ring::Writer::new)?;
         client.hint_size = size;
-        client.hints = mapping.map(ring::Writer::new);
         Ok(0)
     })
 }
@@ -154,21 +162,13 @@ unsafe extern "C" fn enoki_client_messages(
     result(|| {
         // SAFETY: By the requirements of this function.
         let client = unsafe { client(raw)? };
-        let device = client.device.clone();
         // SAFETY: By the requirements of this function.
-        let mapping = unsafe {
-            queue(
-                &device,
-                sys::MESSAGES,
-                name,
-                version,
-                fields,
-                size,
-                nr_entries,
-            )?
-        };
+        let layout = unsafe { layout(name, version, fields, size)? };
+        client.messages =
+            client
+                .device
+                .queue(sys::MESSAGES, &layout, nr_entries, ring::Reader::new)?;
         client.message_size = size;
-        client.messages = mapping.map(ring::Reader::new);
         Ok(0)
     })
 }
@@ -200,6 +200,7 @@ unsafe extern "C" fn enoki_client_send(
         // SAFETY: By the requirements of this function.
         let bytes = unsafe { hint_bytes(hint, client.hint_size)? };
         writer
+            .get_mut()?
             .push(u64::from(tid as u32), bytes)
             .map_err(|_| errno(libc::EAGAIN))?;
         Ok(0)
@@ -249,7 +250,7 @@ unsafe fn receive(client: &mut RawClient, message: *mut c_void) -> io::Result<bo
     }
     let mut data = [0; MAX_SIZE];
     let data = &mut data[..client.message_size];
-    if reader.pop(data).is_none() {
+    if reader.get_mut()?.pop(data).is_none() {
         return Ok(false);
     }
     // SAFETY: By the requirements of this function.
@@ -313,6 +314,7 @@ unsafe extern "C" fn enoki_client_refused(raw: *mut RawClient) -> c_uint {
     // SAFETY: By the requirements of this function.
     let client = unsafe { client(raw) }.ok();
     let writer = client.and_then(|client| client.hints.as_ref());
+    let writer = writer.and_then(|writer| writer.get().ok());
     writer.map_or(0, |writer| writer.memory().dropped())
 }
 
@@ -324,5 +326,21 @@ unsafe extern "C" fn enoki_client_dropped(raw: *mut RawClient) -> c_uint {
     // SAFETY: By the requirements of this function.
     let client = unsafe { client(raw) }.ok();
     let reader = client.and_then(|client| client.messages.as_ref());
+    let reader = reader.and_then(|reader| reader.get().ok());
     reader.map_or(0, |reader| reader.memory().dropped())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errnos() {
+        assert_eq!(result(|| Err(Forked.into())), -libc::ECHILD);
+        assert_eq!(result(|| Err(errno(libc::EPROTO))), -libc::EPROTO);
+        assert_eq!(
+            result(|| Err(io::ErrorKind::InvalidData.into())),
+            -libc::EINVAL
+        );
+    }
 }

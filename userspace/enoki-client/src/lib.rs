@@ -28,6 +28,14 @@
 //! # }
 //! ```
 
+//! # Processes
+//!
+//! A client is of the process that opened it. A child of fork() has the open file, but not the
+//! rings, and the hints would be about another process: whatever it does with a client that it
+//! inherits, but to drop it, fails with [`Forked`], and what was sent before is not disturbed. A
+//! child that is to send hints opens a client of its own. As long as a child keeps what it has
+//! inherited the policy keeps the client, even if the parent has ended.
+
 #[doc(hidden)]
 pub mod ring;
 
@@ -37,11 +45,14 @@ mod client;
 #[cfg(not(loom))]
 mod ffi;
 #[cfg(not(loom))]
+mod owner;
+#[cfg(not(loom))]
 mod sys;
 
 #[cfg(not(loom))]
 pub use client::*;
-pub use ring::Full;
+#[cfg(not(loom))]
+pub use owner::Forked;
 
 #[doc(hidden)]
 pub use zerocopy as __zerocopy;

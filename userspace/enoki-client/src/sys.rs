@@ -1,6 +1,10 @@
 //! `/dev/enoki`: its calls and its mapping, see `include/uapi/linux/enoki.h`.
 
-use crate::{ring::Memory, Layout};
+use crate::{
+    owner::{Forked, Owner},
+    ring::Memory,
+    Layout,
+};
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -79,11 +83,15 @@ fn check(result: libc::c_int) -> io::Result<u32> {
     u32::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-/// The open file.
-pub(crate) struct Device(File);
+/// The open file, for the process that opened it.
+pub(crate) struct Device {
+    file: File,
+    owner: Owner,
+}
 
 impl Device {
     pub(crate) fn open(policy: u32) -> io::Result<Device> {
+        let owner = Owner::new()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -91,20 +99,28 @@ impl Device {
             .open("/dev/enoki")?;
         // SAFETY: The call takes a number.
         check(unsafe { libc::ioctl(file.as_raw_fd(), IOC_POLICY, libc::c_ulong::from(policy)) })?;
-        Ok(Device(file))
+        Ok(Device { file, owner })
+    }
+
+    /// Fails in a child of the process that opened it. What is below does as well.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Forked> {
+        self.owner.check()
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.file.as_raw_fd()
     }
 
-    /// Sets up a queue, and maps its ring if it is to have one.
-    pub(crate) fn queue(
+    /// Sets up a queue, and maps its ring if it is to have one, of which we have that half.
+    pub(crate) fn queue<R>(
         self: &Arc<Self>,
         kind: u32,
         layout: &Layout<'_>,
         nr_entries: u32,
-    ) -> io::Result<Option<Mapping>> {
+        half: impl FnOnce(Mapping) -> R,
+    ) -> io::Result<Option<Half<R>>> {
+        self.check()?;
         let mut name = [0; 32];
         let text = layout.name.as_bytes();
         name.get_mut(..text.len())
@@ -130,15 +146,20 @@ impl Device {
         if nr_entries == 0 {
             return Ok(None);
         }
-        Mapping::new(self.clone(), &queue).map(Some)
+        Ok(Some(Half {
+            ring: half(Mapping::new(self.clone(), &queue)?),
+            device: self.clone(),
+        }))
     }
 
     pub(crate) fn doorbell(&self) -> io::Result<u32> {
+        self.check()?;
         // SAFETY: The call takes nothing.
         check(unsafe { libc::ioctl(self.fd(), IOC_DOORBELL) })
     }
 
     pub(crate) fn hint(&self, tid: i32, data: &[u8]) -> io::Result<()> {
+        self.check()?;
         let hint = RawHint {
             tid,
             size: data.len() as u32,
@@ -150,6 +171,7 @@ impl Device {
 
     /// Waits for what poll(2) calls `events`. Returns what there is; 0 when the time is over.
     pub(crate) fn poll(&self, events: i16, timeout_ms: i32) -> io::Result<i16> {
+        self.check()?;
         let mut fd = libc::pollfd {
             fd: self.fd(),
             events,
@@ -161,18 +183,47 @@ impl Device {
     }
 }
 
+/// Our half of a ring, in the process that opened the device.
+pub(crate) struct Half<R> {
+    ring: R,
+    device: Arc<Device>,
+}
+
+impl<R> Half<R> {
+    /// The half, to look at.
+    #[inline]
+    pub(crate) fn get(&self) -> Result<&R, Forked> {
+        self.device.check()?;
+        Ok(&self.ring)
+    }
+
+    /// The half, to use.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> Result<&mut R, Forked> {
+        self.device.check()?;
+        Ok(&mut self.ring)
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
 /// A ring that is shared with the kernel.
 ///
 /// # Invariants
 ///
 /// `ring` is a mapping of `size` bytes, until this is dropped: a [`RawRing`] and `nr_entries`
-/// entries of `entry_words` words, `nr_entries` a power of 2.
+/// entries of `entry_words` words, `nr_entries` a power of 2. That is in the process that opened
+/// `device`. In its children there is nothing, or something else, but no [`Half`] lends it there:
+/// a child has none of its parent's threads that have got it before, but the one that was in
+/// fork().
 pub struct Mapping {
     ring: NonNull<RawRing>,
     size: usize,
     nr_entries: u32,
     entry_words: usize,
-    _device: Arc<Device>,
+    device: Arc<Device>,
 }
 
 // SAFETY: All that can be done with the mapping is done with atomics, and it goes with its owner.
@@ -206,7 +257,7 @@ impl Mapping {
             size,
             nr_entries: queue.nr_entries,
             entry_words,
-            _device: device,
+            device,
         })
     }
 
@@ -223,8 +274,10 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: By the invariants; nothing refers to it any more.
-        unsafe { libc::munmap(self.ring.as_ptr().cast(), self.size) };
+        if self.device.owner.is_here() {
+            // SAFETY: By the invariants; nothing refers to it any more.
+            unsafe { libc::munmap(self.ring.as_ptr().cast(), self.size) };
+        }
     }
 }
 
@@ -273,5 +326,110 @@ impl Mapping {
                 .add(at)
                 .as_ref()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        owner::tests::{fork, in_child},
+        ring,
+    };
+    use std::os::fd::FromRawFd;
+
+    const NR_ENTRIES: u32 = 4;
+    const ENTRY_SIZE: usize = 16;
+    const SIZE: usize = 4096;
+    const FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+
+    /// A ring of hints in a file, which children don't get, as they don't get the kernel's.
+    fn ring() -> Half<ring::Writer<Mapping>> {
+        // SAFETY: The name is a string.
+        let fd = unsafe { libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC) };
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        // SAFETY: It is a new file, of which nobody else knows.
+        let file = unsafe { File::from_raw_fd(fd) };
+        file.set_len(SIZE as u64).unwrap();
+        let device = Arc::new(Device {
+            file,
+            owner: Owner::new().unwrap(),
+        });
+        let queue = RawQueue {
+            layout: RawLayout {
+                name: [0; 32],
+                size: 8,
+                version: 1,
+                hash: 0,
+            },
+            kind: HINTS,
+            nr_entries: NR_ENTRIES,
+            entry_size: ENTRY_SIZE as u32,
+            reserved: 0,
+            offset: 0,
+            size: SIZE as u64,
+        };
+        let mapping = Mapping::new(device.clone(), &queue).unwrap();
+        let place = mapping.ring.as_ptr().cast();
+        // SAFETY: It is the mapping.
+        let result = unsafe { libc::madvise(place, SIZE, libc::MADV_DONTFORK) };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        Half {
+            ring: ring::Writer::new(mapping),
+            device,
+        }
+    }
+
+    fn push(half: &mut Half<ring::Writer<Mapping>>) -> Result<(), Forked> {
+        half.get_mut()?.push(0, &[1; 8]).unwrap();
+        Ok(())
+    }
+
+    #[test]
+    fn child_gets_an_error() {
+        let mut half = ring();
+        assert_eq!(push(&mut half), Ok(()));
+        assert!(in_child(fork, || {
+            let calls = [
+                half.device().doorbell().map(drop),
+                half.device().hint(0, &[0; 8]),
+                half.device().poll(libc::POLLIN, 0).map(drop),
+            ];
+            push(&mut half) == Err(Forked)
+                && half.get().is_err()
+                && calls.iter().all(|result| {
+                    let err = result.as_ref().err().and_then(io::Error::get_ref);
+                    err.is_some_and(|err| err.is::<Forked>())
+                })
+        }));
+        assert_eq!(push(&mut half), Ok(()));
+        assert_eq!(
+            half.get().unwrap().memory().tail().load(Ordering::Relaxed),
+            2
+        );
+    }
+
+    #[test]
+    fn child_drops_it() {
+        let mut half = ring();
+        let place = half.ring.memory().ring.as_ptr();
+        assert!(in_child(fork, || {
+            let fd = half.device().fd();
+            // What the child has where its parent has the ring is not to go with it.
+            // SAFETY: It is mapped only where there is nothing.
+            let own = unsafe { libc::mmap(place.cast(), SIZE, libc::PROT_READ, FLAGS, -1, 0) };
+            // SAFETY: As a child has a copy of all, it is dropped once in each process.
+            drop(unsafe { ptr::read(&half) });
+            // SAFETY: These only ask.
+            let (there, open) = unsafe {
+                let mut here = 0;
+                (
+                    libc::mincore(own, SIZE, &mut here),
+                    libc::fcntl(fd, libc::F_GETFD),
+                )
+            };
+            own == place.cast() && there == 0 && open == -1
+        }));
+        assert_eq!(push(&mut half), Ok(()));
     }
 }
