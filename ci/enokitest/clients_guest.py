@@ -67,18 +67,20 @@ def main() -> int:
         ("with another type", lambda sender: does(sender, "type")),
         ("about a stranger", lambda sender: does(sender, "stranger", str(os.getpid()), user=NOBODY)),
         ("over the quota", lambda sender: does(sender, "quota", str(QUOTA), user=NOBODY)),
+        ("in a child that was forked", lambda sender: does(sender, "fork")),
         ("is killed", killed),
         ("leaves nothing", lambda _: nobody_left()),
     ]
     senders = [work / "examples" / name for name in ("sender", "sender_c", "sender.py")]
-    print("TAP version 13", f"1..{len(tests) * len(senders)}", sep="\n", flush=True)
-    number = failures = 0
-    for sender in senders:
-        for name, test in tests:
-            number += 1
-            good = test(sender)
-            failures += not good
-            print(f"{'ok' if good else 'not ok'} {number} {sender.name} {name}", flush=True)
+    runs = [(sender, name, test) for sender in senders for name, test in tests]
+    # In the other languages a client is for one thread at a time.
+    runs.append((senders[-1], "in threads that share it", lambda sender: does(sender, "threads")))
+    print("TAP version 13", f"1..{len(runs)}", sep="\n", flush=True)
+    failures = 0
+    for number, (sender, name, test) in enumerate(runs, 1):
+        good = test(sender)
+        failures += not good
+        print(f"{'ok' if good else 'not ok'} {number} {sender.name} {name}", flush=True)
     subprocess.run(["rmmod", "enoki_echo"], check=True)
     return 1 if failures else 0
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "enoki_client.h"
 
@@ -45,17 +47,20 @@ static int hints(unsigned int version)
 				  sizeof(struct call), 64);
 }
 
-static int well(void)
+static int queues(void)
+{
+	return failed("hints", hints(1)) ||
+	       failed("messages", enoki_client_messages(client, "echo_answer", 2,
+							"tag:u32,about:u32,value:u64,",
+							sizeof(struct answer), 64));
+}
+
+/* Hints with the tags from there to there, and their answers. */
+static int answered(uint32_t tag, uint32_t end)
 {
 	struct answer answer;
-	uint32_t tag;
 
-	if (failed("hints", hints(1)) ||
-	    failed("messages", enoki_client_messages(client, "echo_answer", 2,
-						     "tag:u32,about:u32,value:u64,",
-						     sizeof(answer), 64)))
-		return 1;
-	for (tag = 0; tag < 1000; tag++) {
+	for (; tag < end; tag++) {
 		struct call call = { 1, tag, ~(uint64_t)tag };
 
 		if (tag % 10 ? failed("send", enoki_client_send(client, 0, &call)) ||
@@ -69,6 +74,46 @@ static int well(void)
 		}
 	}
 	return 0;
+}
+
+static int well(void)
+{
+	return queues() || answered(0, 1000);
+}
+
+/* What a child does with its parent's client, and then with its own. */
+static int child(void)
+{
+	struct answer answer;
+
+	if (refused(enoki_client_send(client, 0, &nothing), ECHILD) ||
+	    refused(enoki_client_send_now(client, 0, &nothing), ECHILD) ||
+	    refused(enoki_client_doorbell(client), ECHILD) ||
+	    refused(enoki_client_receive(client, &answer), ECHILD) ||
+	    refused(enoki_client_wait(client, &answer, -1), ECHILD) ||
+	    refused(enoki_client_fd(client), ECHILD) || refused(hints(1), ECHILD) ||
+	    enoki_client_refused(client) || enoki_client_dropped(client))
+		return 1;
+	enoki_client_close(client);
+	client = NULL;
+	return failed("open", enoki_client_open(&client, 70)) || queues() || answered(0, 10);
+}
+
+static int forked(void)
+{
+	int status;
+	pid_t pid;
+
+	if (queues() || answered(0, 10))
+		return 1;
+	pid = fork();
+	if (!pid)
+		return child();
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status) {
+		fprintf(stderr, "sender: the child did not end well\n");
+		return 1;
+	}
+	return answered(10, 20);
 }
 
 static int stranger(int tid)
@@ -117,6 +162,8 @@ int main(int argc, char **argv)
 		status = stranger(number);
 	else if (!strcmp(what, "quota"))
 		status = quota(number);
+	else if (!strcmp(what, "fork"))
+		status = forked();
 	else if (!strcmp(what, "forever"))
 		status = forever();
 	else

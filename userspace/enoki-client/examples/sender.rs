@@ -5,13 +5,14 @@
 //!   sender type             of another version: refused
 //!   sender stranger TID     about another's thread: refused
 //!   sender quota N          more than N in a second: refused
+//!   sender fork             and in a child, which gets an error of what it inherits
 //!   sender forever          until it is killed
 
 mod echo;
 
 use echo::{Answer, Call};
-use enoki_client::{layout, About, Client};
-use std::{error::Error, io};
+use enoki_client::{layout, About, Client, Forked, Hints, Messages, SendError};
+use std::{error::Error, io, ops::Range};
 
 layout! {
     /// What it does not take.
@@ -40,10 +41,13 @@ fn refused<T>(result: io::Result<T>, errno: i32) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn well(client: &Client) -> Result<(), Box<dyn Error>> {
-    let mut hints = client.hints::<Call>(64)?;
-    let mut messages = client.messages::<Answer>(64)?;
-    for tag in 0..1000 {
+/// Hints with those tags, and their answers.
+fn answered(
+    hints: &mut Hints<Call>,
+    messages: &mut Messages<Answer>,
+    tags: Range<u32>,
+) -> Result<(), Box<dyn Error>> {
+    for tag in tags {
         let call = Call {
             op: 1,
             tag,
@@ -52,7 +56,7 @@ fn well(client: &Client) -> Result<(), Box<dyn Error>> {
         if tag % 10 == 0 {
             hints.send_now(About::NOBODY, &call)?;
         } else {
-            hints.send(About::NOBODY, &call).map_err(|_| "no room")?;
+            hints.send(About::NOBODY, &call)?;
             hints.doorbell()?;
         }
         let answer = messages.wait(None)?.ok_or("no answer")?;
@@ -63,12 +67,65 @@ fn well(client: &Client) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn well(client: &Client, tags: Range<u32>) -> Result<(), Box<dyn Error>> {
+    let mut hints = client.hints(64)?;
+    let mut messages = client.messages(64)?;
+    answered(&mut hints, &mut messages, tags)
+}
+
+/// Fails unless that did, since it was done in a child.
+fn forked<T>(result: io::Result<T>) -> Result<(), Box<dyn Error>> {
+    match result {
+        Err(err) if err.get_ref().is_some_and(|err| err.is::<Forked>()) => Ok(()),
+        Err(err) => Err(err.into()),
+        Ok(_) => Err("it was done in a child".into()),
+    }
+}
+
+/// What a child does with its parent's, and then with its own.
+fn child(
+    client: Client,
+    mut hints: Hints<Call>,
+    mut messages: Messages<Answer>,
+) -> Result<(), Box<dyn Error>> {
+    if hints.send(About::NOBODY, &NOTHING) != Err(SendError::Forked)
+        || messages.receive() != Err(Forked)
+    {
+        return Err("a child used its parent's rings".into());
+    }
+    forked(hints.send_now(About::NOBODY, &NOTHING))?;
+    forked(hints.doorbell())?;
+    forked(messages.wait(None))?;
+    forked(client.hints::<Call>(64))?;
+    if (hints.room(), hints.refused(), messages.dropped()) != (0, 0, 0) {
+        return Err("a child saw its parent's rings".into());
+    }
+    drop((client, hints, messages));
+    well(&Client::open(70)?, 0..10)
+}
+
+fn fork(client: Client) -> Result<(), Box<dyn Error>> {
+    let mut hints = client.hints(64)?;
+    let mut messages = client.messages(64)?;
+    answered(&mut hints, &mut messages, 0..10)?;
+    // SAFETY: There are no other threads.
+    match unsafe { libc::fork() } {
+        0 => return child(client, hints, messages),
+        n if n < 0 => return Err(io::Error::last_os_error().into()),
+        _ => (),
+    }
+    let mut status = 0;
+    // SAFETY: `status` is an int.
+    if unsafe { libc::wait(&mut status) } < 0 || status != 0 {
+        return Err(format!("the child ended with status {status:#x}").into());
+    }
+    answered(&mut hints, &mut messages, 10..20)
+}
+
 fn stranger(client: &Client, tid: i32) -> Result<(), Box<dyn Error>> {
     let mut hints = client.hints::<Call>(64)?;
     refused(hints.send_now(About::thread(tid), &NOTHING), libc::EPERM)?;
-    hints
-        .send(About::thread(tid), &NOTHING)
-        .map_err(|_| "no room")?;
+    hints.send(About::thread(tid), &NOTHING)?;
     hints.doorbell()?;
     match hints.refused() {
         1 => Ok(()),
@@ -99,11 +156,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = args.get(1).map_or(Ok(0), |arg| arg.parse())?;
     let client = Client::open(70)?;
     match args.first().map(String::as_str) {
-        Some("well") => well(&client),
+        Some("well") => well(&client, 0..1000),
         Some("type") => refused(client.hints::<Later>(64).map(drop), libc::EPROTO),
         Some("stranger") => stranger(&client, number),
         Some("quota") => quota(&client, number as u32),
+        Some("fork") => fork(client),
         Some("forever") => forever(&client),
-        _ => Err("usage: sender well|type|stranger TID|quota N|forever".into()),
+        _ => Err("usage: sender well|type|stranger TID|quota N|fork|forever".into()),
     }
 }
