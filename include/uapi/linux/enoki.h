@@ -240,25 +240,58 @@ struct enoki_hint {
 
 #define ENOKI_IOC		0xED
 
-/* Choose the policy of that number, once. ENODEV: there is none in office. */
+/*
+ * Choose the policy of that number, which is the argument itself, once.
+ *
+ * EBUSY	one was chosen already, even if it has gone
+ * EDQUOT	it has too many clients: in all, without CAP_SYS_NICE, or of this user
+ * ENODEV	there is none in office of that number
+ */
 #define ENOKI_IOC_POLICY	_IO(ENOKI_IOC, 0)
 /*
- * Set up a queue, of each kind one. EPROTO: the policy has another layout, see
- * /sys/kernel/sched_enoki/last_error. EDQUOT: too many clients.
+ * Set up a queue, of each kind one. After EINVAL, EPROTO and what the policy says,
+ * /sys/kernel/sched_enoki/last_error has it in words.
+ *
+ * EBUSY	there is one of that kind already
+ * EFAULT	the structure cannot be read; or not be written: then the queue is there
+ *		all the same
+ * EINVAL	@kind, @nr_entries or @reserved is none of what it may be
+ * ENODEV	no policy was chosen, or it has gone
+ * ENOMEM	there is no memory for the ring
+ * EPROTO	the policy has another layout, or no queues of that kind
+ * others	what the policy refuses it with
  */
 #define ENOKI_IOC_QUEUE		_IOWR(ENOKI_IOC, 1, struct enoki_queue)
 /*
- * Have the policy look at the ring of hints now. Returns how many it took; fewer than
- * there are if they are many, or if its sender is over its quota.
+ * Have the policy look at the ring of hints now. Returns how many it took, 0 if there is
+ * no ring; fewer than there are if they are many, if their sender is over its quota, or
+ * if the policy wants fewer.
+ *
+ * ENODEV	no policy was chosen, or it has gone
  */
 #define ENOKI_IOC_DOORBELL	_IO(ENOKI_IOC, 2)
 /*
- * Give the policy a hint, after those of the ring. EPERM: it is about another's thread;
- * ESRCH: about one that is not attached to the policy; EAGAIN: there are too many in the ring
- * before it; EDQUOT: over the quota; else what the policy refuses it with.
+ * Give the policy a hint, after those of the ring.
+ *
+ * EAGAIN	not all of the ring before it were taken, as by ENOKI_IOC_DOORBELL; or the
+ *		policy has lost the token of the thread
+ * EDQUOT	its sender is over the quota
+ * EFAULT	the structure or the hint cannot be read
+ * EINVAL	there is no queue of hints, or @size is not that of its layout
+ * ENODEV	no policy was chosen, or it has gone
+ * EPERM	the thread is of another process than the one that opened the file, which
+ *		had no CAP_SYS_NICE
+ * ESRCH	there is no such thread, or it is not attached to the policy
+ * others	what the policy refuses it with
  */
 #define ENOKI_IOC_HINT		_IOW(ENOKI_IOC, 3, struct enoki_hint)
-/* Signal that eventfd whenever a message has come; -1: none. */
+/*
+ * Signal that eventfd, which is the argument itself, whenever a message has come, instead
+ * of the one before; -1: none.
+ *
+ * EBADF	it is not open
+ * EINVAL	it is no eventfd
+ */
 #define ENOKI_IOC_EVENTFD	_IO(ENOKI_IOC, 4)
 
 #endif /* _UAPI_LINUX_ENOKI_H */
