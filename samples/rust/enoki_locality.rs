@@ -28,7 +28,6 @@ hint! {
 
 /// What we keep for each task: the CPU of its place, if it has one.
 type State = Option<CpuId>;
-type Token = Schedulable<State>;
 /// A place of a client's; another one may use the same number for a place of its own.
 type Name = (QueueId<NoHint>, u64);
 
@@ -91,7 +90,7 @@ impl Scheduler for Locality {
     }
 
     // And whenever else it is ready to run.
-    fn task_new(&self, ctx: &mut Ctx<'_>, task: Token) {
+    fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<State>) {
         ctx.lock(&self.queues[task.cpu()]).push_back(task);
     }
 
@@ -118,7 +117,7 @@ impl Scheduler for Locality {
     fn pick_next_task<'c>(
         &self,
         ctx: &mut Ctx<'c>,
-        prev: Option<Token>,
+        prev: Option<Schedulable<State>>,
     ) -> Option<Runnable<'c, State>> {
         let cpu = ctx.cpu();
         let mut queue = ctx.lock(&self.queues[cpu.id()]);
@@ -131,9 +130,8 @@ impl Scheduler for Locality {
     // Who belongs here waits for nobody's slice: what it is told is in the caches now.
     fn wakeup_preempt(&self, ctx: &mut Ctx<'_>, _: &mut Lent<'_, State>, woken: TaskId) -> bool {
         let here = ctx.cpu().id();
-        let queue = ctx.lock(&self.queues[here]);
-        let mut owners = queue.iter().filter(|task| *task.state() == Some(here));
-        owners.any(|task| task.id() == woken)
+        let belongs = |task: &Task<State>| task.id() == woken && *task.state() == Some(here);
+        ctx.lock(&self.queues[here]).iter().any(belongs)
     }
 
     // One without a place, or from where too many wait.
