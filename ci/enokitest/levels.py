@@ -321,6 +321,7 @@ def run(suite: Suite, full: bool) -> None:
     suite.group("checkpatch", style.checkpatch)
     suite.group("rustfmt", style.rustfmt)
     suite.group("shellcheck", style.shell)
+    suite.group("lines of code", lambda: script("count-lines"))
     suite.group("unit tests of ci", style.unit_tests)
     suite.group("known bugs still apply", style.known_bugs)
     suite.group("host tests, compile-fail", lambda: script("host-tests"))
