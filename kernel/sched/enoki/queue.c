@@ -45,11 +45,14 @@ static struct enoki_ring_header *enoki_half_ring(const struct enoki_half *half)
  * enoki_ring_waits - is there a message in the ring that was not read?
  * @half: our half of a ring of messages
  *
- * Return: it has one, by what its reader says.
+ * Return: it has one, by what the ring itself says.
  */
 bool enoki_ring_waits(const struct enoki_half *half)
 {
-	return enoki_half_ring(half) && enoki_ring_used(half, &half->ring->head);
+	const struct enoki_ring_header *ring = enoki_half_ring(half);
+
+	/* Our own end moves before the ring's, where the program will look for the message. */
+	return ring && READ_ONCE(ring->tail) != READ_ONCE(ring->head);
 }
 
 /**
