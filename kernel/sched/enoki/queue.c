@@ -13,6 +13,10 @@
  *
  * Messages may be sent from under a run queue's lock. Who waits for them is woken by
  * another irq_work.
+ *
+ * The tests of the client library have a model of what is done here to a ring, function
+ * by function (enoki-client/src/ring/kernel.rs), and explore it together with a program's
+ * half in all orders of memory accesses. Keep them alike.
  */
 
 #include <linux/eventfd.h>

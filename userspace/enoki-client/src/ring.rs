@@ -8,6 +8,11 @@
 //! who has seen that with acquire semantics sees the entry. The other way round an entry is read
 //! first, and then the reader's end moves: the writer that sees that may write it again.
 
+#[cfg(all(test, loom))]
+mod kernel;
+#[cfg(all(test, loom))]
+mod orderings;
+
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU32, Ordering};
 #[cfg(not(loom))]
