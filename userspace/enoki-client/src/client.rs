@@ -242,6 +242,15 @@ impl Client {
             _type: PhantomData,
         })
     }
+
+    /// [`Hints::doorbell()`], for another thread than the one that sends.
+    ///
+    /// # Errors
+    ///
+    /// As for that.
+    pub fn doorbell(&self) -> io::Result<u32> {
+        self.0.doorbell()
+    }
 }
 
 impl AsRawFd for Client {
