@@ -37,6 +37,8 @@ mod op {
     pub(crate) const REFUSE: u32 = 4;
     /// Answer `value` times, at most 1,000.
     pub(crate) const FLOOD: u32 = 5;
+    /// Answer with how many `ECHO`s were answered before, of whatever client.
+    pub(crate) const COUNT: u32 = 6;
 }
 
 /// `Answer::about`.
@@ -49,6 +51,8 @@ type Token = Schedulable<u64>;
 
 struct Echo {
     queues: CpuMap<Lock<FifoQueue<u64>>>,
+    /// How many `ECHO`s were answered.
+    echoed: Lock<u64>,
 }
 
 impl Echo {
@@ -91,6 +95,7 @@ impl Scheduler for Echo {
     fn new(machine: &Machine) -> Result<Self> {
         Ok(Echo {
             queues: CpuMap::new_with(machine, |_| new_lock!(FifoQueue::new()))?,
+            echoed: new_lock!(0)?,
         })
     }
 
@@ -161,7 +166,12 @@ impl Hinted for Echo {
         };
         match hint.op {
             op::NOTHING => return Ok(()),
-            op::ECHO => {}
+            op::ECHO => {
+                ctx.send(queue, &answer).map_err(|_| ENOSPC)?;
+                let mut echoed = ctx.lock(&self.echoed);
+                *echoed = echoed.wrapping_add(1);
+                return Ok(());
+            }
             op::MARK => {
                 self.note(ctx, &mut about, |mark| *mark = hint.value)?;
                 return Ok(());
@@ -175,6 +185,7 @@ impl Hinted for Echo {
                 }
                 return Ok(());
             }
+            op::COUNT => answer.value = *ctx.lock(&self.echoed),
             op::REFUSE => return Err(EDOM),
             _ => return Err(EINVAL),
         }
