@@ -354,6 +354,7 @@ def run(suite: Suite, full: bool) -> None:
     if full:
         singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
     suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
+    suite.group("hints of several senders", lambda: userspace.overlap(kernels.build("debug")))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))
@@ -387,6 +388,9 @@ def run(suite: Suite, full: bool) -> None:
         suite.group("locality against EEVDF", bench_locality.gate)
         suite.group("Arachne against cpusets", bench_arachne.gate)
         suite.group("many hints", lambda: userspace.flood(kernels.build("release"), userspace.MANY_HINTS))
+        suite.group(
+            "many hints of several senders", lambda: userspace.overlap(kernels.build("release"), userspace.MANY_HINTS)
+        )
         suite.group("kernel arm64", lambda: build("arm64"))
         suite.group("kernel n", lambda: build("n"))
         suite.group("n is the pristine scheduler", n_is_pristine)

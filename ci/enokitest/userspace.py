@@ -20,6 +20,8 @@ WORKLOADS = ("rocks", "wakes", "etc_load", "cores", "cpuset_arbiter")
 # User code that sends a hint without a system call, in instructions.
 MOST_INSTRUCTIONS = 150
 HINTS, MANY_HINTS = 200_000, 10_000_000
+# Of several senders together.
+OVERLAPPING_HINTS = 100_000
 
 
 def _run(argv: list[str], **env: str) -> None:
@@ -42,8 +44,8 @@ def build() -> Path:
         source, program = CLIENT / "examples/sender.c", release / "examples/sender_c"
         _run(["gcc", *flags, str(source), str(release / "libenoki_client.a"), "-o", str(program)])
         for path in (
-            release / "examples/sender", program, release / "examples/flood", release / "libenoki_client.so",
-            CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
+            release / "examples/sender", program, release / "examples/flood", release / "examples/overlap",
+            release / "libenoki_client.so", CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
         ):  # fmt: skip
             _put(path, BUILT / path.parent.name / path.name)
     return BUILT
@@ -108,6 +110,17 @@ def flood(kernel: Path, hints: int = HINTS) -> Outcome:
     else:
         results.failed.append(f"{hints} hints were not all answered")
     return _judged(ended, results)
+
+
+def overlap(kernel: Path, hints: int = OVERLAPPING_HINTS) -> Outcome:
+    """So many of several senders at the same time, on CPUs of their own, all counted on both sides."""
+    ended = machine.boot(
+        ["python3", "-m", "enokitest.overlap_guest", kernel / "test_modules/enoki_echo.ko", build(), str(hints)],
+        log=f"overlap-{hints}.log",
+        env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
+        options=["--kernel", str(kernel), "--cpus", "2", "--timeout", "7200"],
+    )
+    return _judged(ended, parse(ended.lines))
 
 
 def _judged(ended: machine.Ended, results: Results) -> Outcome:
