@@ -26,8 +26,11 @@
 /* How long it may wait by default. */
 #define ENOKI_TIMEOUT_MS	5000
 
-/* A turn of a task, which those that are ready at the same time may have before it. */
-#define ENOKI_TURN_NS		(10ULL * NSEC_PER_MSEC)
+/*
+ * What each task that is ready at the same time may have before another one: a turn, or
+ * as many as it takes to bring it to where a fair policy has that one, which had more.
+ */
+#define ENOKI_TURN_NS		(20ULL * NSEC_PER_MSEC)
 
 /* How many tasks of a run queue are looked at in one go, with its lock held. */
 #define ENOKI_WATCH_MAX		512
