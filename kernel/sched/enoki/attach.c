@@ -46,7 +46,7 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 	info.id = atomic64_inc_return(&enoki_last_task_id);
 	ret = enoki_token_make(es, &info, &token);
 	if (ret) {
-		enoki_set_error("policy %s refused %s[%d] with error %d", es->ops->name,
+		enoki_set_error("policy %s refused %s[%d] with error %d", es->name,
 				p->comm, task_pid_nr(p), ret);
 		goto err_slot;
 	}
@@ -80,7 +80,7 @@ static void enoki_join(struct task_struct *p, struct enoki_attach *ea)
 	ent->slice_ns = 0;
 	ent->slice_end = 0;
 	ent->ready_since = 0;
-	ent->id = es->ops->id;
+	ent->id = es->id;
 	ent->flags = ENOKI_P_NEW | ENOKI_P_CHANGED;
 	ent->state = ENOKI_BLOCKED;
 	WRITE_ONCE(ent->slot->task, p);

@@ -19,7 +19,7 @@ void enoki_show_task(struct task_struct *p, struct seq_file *m)
 		return;
 
 	seq_printf(m, "%-45s:%21u\n", "enoki.id", p->enoki.id);
-	seq_printf(m, "%-45s:%21s\n", "enoki.policy", es->ops->name);
+	seq_printf(m, "%-45s:%21s\n", "enoki.policy", es->name);
 	seq_printf(m, "%-45s:%21llu\n", "enoki.task_id", p->enoki.task_id);
 	seq_printf(m, "%-45s:%21s\n", "enoki.state", enoki_state_name(p));
 	seq_printf(m, "%-45s:%21llu\n", "enoki.gen", p->enoki.gen);
@@ -69,7 +69,7 @@ void enoki_show_cpu(struct seq_file *m, int cpu)
 		list_for_each_entry(prq, &rq->enoki.active, node) {
 			if (nr == ENOKI_SHOWN)
 				break;
-			strscpy(lines[nr].name, prq->es->ops->name);
+			strscpy(lines[nr].name, prq->es->name);
 			lines[nr++].prq = *prq;
 		}
 	}

@@ -219,7 +219,7 @@ static void enoki_report_offences(struct enoki_sched *es)
 	while (enoki_unreported(es, i++, &why, &offence, &nr))
 		enoki_report(es, why, &offence);
 	if (nr > ENOKI_MAX_UNREPORTED)
-		pr_notice("sched_enoki: policy %s: %u offences more\n", es->ops->name,
+		pr_notice("sched_enoki: policy %s: %u offences more\n", es->name,
 			  nr - ENOKI_MAX_UNREPORTED);
 }
 
@@ -278,7 +278,7 @@ int enoki_eject_init(struct enoki_sched *es)
 	es->budget = ENOKI_BUDGET;
 	es->eject_kick = IRQ_WORK_INIT_HARD(enoki_eject_kick);
 	kthread_init_work(&es->eject_work, enoki_eject_fn);
-	worker = kthread_run_worker(0, "enoki/%s", es->ops->name);
+	worker = kthread_run_worker(0, "enoki/%s", es->name);
 	if (IS_ERR(worker))
 		return PTR_ERR(worker);
 
@@ -362,7 +362,7 @@ static void enoki_say_caught(struct enoki_sched *es, const char *what,
 			     const struct enoki_offence *of)
 {
 	printk_deferred("sched_enoki: CPU %d %s: it is in policy %s, in %s; ejecting it\n",
-			of->cpu, what, es->ops->name, enoki_event_name(of->call));
+			of->cpu, what, es->name, enoki_event_name(of->call));
 }
 
 /**

@@ -241,6 +241,7 @@ struct enoki_client;
  * struct enoki_sched - a registered policy
  * @ops: its calls
  * @priv: its data, passed to each call
+ * @name: what it is registered as
  * @node: in the registry; RCU
  * @prq: its part of each run queue
  * @stats: its counters
@@ -295,6 +296,7 @@ struct enoki_client;
 struct enoki_sched {
 	const struct enoki_ops	*ops;
 	void			*priv;
+	char			name[ENOKI_NAME_LEN];
 	struct list_head	node;
 	struct enoki_prq __percpu *prq;
 	struct enoki_stats __percpu *stats;

@@ -303,13 +303,13 @@ static int enoki_check_layout(const struct enoki_sched *es, const struct enoki_q
 		what = "messages";
 	}
 	if (!ours->name[0]) {
-		enoki_set_error("/dev/enoki: policy %s has no %s", es->ops->name, what);
+		enoki_set_error("/dev/enoki: policy %s has no %s", es->name, what);
 		return -EPROTO;
 	}
 	if (memcmp(ours, theirs, sizeof(*ours))) {
 		len = strnlen(theirs->name, sizeof(theirs->name));
 		enoki_set_error("/dev/enoki: the %s of policy %s are %s version %u (%u bytes, hash %#llx), those of %s[%d] are %*pE version %u (%u bytes, hash %#llx)",
-				what, es->ops->name, ours->name, ours->version, ours->size,
+				what, es->name, ours->name, ours->version, ours->size,
 				ours->hash, current->comm, task_pid_nr(current),
 				len, theirs->name, theirs->version, theirs->size,
 				theirs->hash);
@@ -335,7 +335,7 @@ static int enoki_client_publish(struct enoki_client *client, struct enoki_half *
 		ret = enoki_call_register_queue(es, client->id, kind);
 	if (ret) {
 		enoki_set_error("/dev/enoki: policy %s refused a queue of %s[%d] with error %d",
-				es->ops->name, current->comm, task_pid_nr(current), ret);
+				es->name, current->comm, task_pid_nr(current), ret);
 		return ret;
 	}
 

@@ -21,7 +21,7 @@ static struct enoki_sched *enoki_find(u32 id)
 	struct enoki_sched *es;
 
 	list_for_each_entry_rcu(es, &enoki_scheds, node, lockdep_is_held(&enoki_mutex)) {
-		if (es->ops->id == id)
+		if (es->id == id)
 			return es;
 	}
 
@@ -436,14 +436,14 @@ static int enoki_check_unique(const struct enoki_ops *ops)
 	struct enoki_sched *es;
 
 	list_for_each_entry(es, &enoki_scheds, node) {
-		if (es->ops->id == ops->id) {
+		if (es->id == ops->id) {
 			enoki_set_error("policy %s: number %u is taken by policy %s",
-					ops->name, ops->id, es->ops->name);
+					ops->name, ops->id, es->name);
 			return -EEXIST;
 		}
-		if (!strcmp(es->ops->name, ops->name)) {
+		if (!strcmp(es->name, ops->name)) {
 			enoki_set_error("policy %s: the name is taken, by number %u",
-					ops->name, es->ops->id);
+					ops->name, es->id);
 			return -EEXIST;
 		}
 	}
@@ -498,6 +498,7 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 		return NULL;
 
 	es->ops = ops;
+	strscpy(es->name, ops->name);
 	es->id = ops->id;
 	es->priv = priv;
 	raw_spin_lock_init(&es->lock);
@@ -609,7 +610,7 @@ static void enoki_free_tokens(struct enoki_sched *es)
 	}
 	if (forgotten)
 		pr_warn("sched_enoki: policy %s had forgotten %u tokens (core::mem::forget()?)\n",
-			es->ops->name, forgotten);
+			es->name, forgotten);
 }
 
 /**
@@ -648,7 +649,7 @@ void enoki_unregister(struct enoki_sched *es)
 	es->ops->free_sched(es->priv);
 	enoki_free_tokens(es);
 	flush_work(&es->log_work);
-	pr_info("sched_enoki: policy %s unregistered\n", es->ops->name);
+	pr_info("sched_enoki: policy %s unregistered\n", es->name);
 	enoki_sched_free(es);
 }
 EXPORT_SYMBOL_GPL(enoki_unregister);

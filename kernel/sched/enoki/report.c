@@ -298,13 +298,13 @@ void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 	const char *rest;
 
 	if (!report.text) {
-		pr_err("sched_enoki: policy %s: %s (no memory for more)\n", es->ops->name,
+		pr_err("sched_enoki: policy %s: %s (no memory for more)\n", es->name,
 		       enoki_exit_name(why));
 		return;
 	}
 
 	enoki_say(&report, "policy %s, version %s, number %u, module %s: %s\n",
-		  es->ops->name, es->ops->version, es->ops->id,
+		  es->name, es->ops->version, es->id,
 		  module_name(es->ops->owner),
 		  ejected ? "ejected, its tasks go on without it" :
 			    "a task was rescued, the policy goes on");
@@ -351,7 +351,7 @@ void enoki_report_moved(struct enoki_sched *es, unsigned int nr, u64 took_ns)
 	u64 late_us = div_u64(enoki_late_ns(es), NSEC_PER_USEC);
 
 	pr_notice("sched_enoki: policy %s: its %u tasks go on without it, the last after %llu us; its module %s can be removed\n",
-		  es->ops->name, nr, div_u64(took_ns, NSEC_PER_USEC),
+		  es->name, nr, div_u64(took_ns, NSEC_PER_USEC),
 		  module_name(es->ops->owner));
 
 	guard(mutex)(&enoki_report_mutex);

@@ -180,7 +180,7 @@ void enoki_log_fn(struct work_struct *work)
 		if (!len)
 			break;
 		if (__ratelimit(&es->log_limit))
-			pr_info("sched_enoki: %s: %.*s\n", es->ops->name,
+			pr_info("sched_enoki: %s: %.*s\n", es->name,
 				(int)min(len - 1, sizeof(line)), line);
 		cond_resched();
 	}

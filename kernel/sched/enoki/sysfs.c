@@ -85,12 +85,12 @@ static struct enoki_sched *enoki_of_kobj(struct kobject *kobj)
 
 static ssize_t id_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->ops->id);
+	return sysfs_emit(buf, "%u\n", enoki_of_kobj(kobj)->id);
 }
 
 static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", enoki_of_kobj(kobj)->ops->name);
+	return sysfs_emit(buf, "%s\n", enoki_of_kobj(kobj)->name);
 }
 
 static ssize_t version_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -125,7 +125,7 @@ static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr,
 
 	ret = kstrtobool(buf, &on);
 	if (ret || !on) {
-		enoki_set_error("policy %s: write 1 to eject, to eject it", es->ops->name);
+		enoki_set_error("policy %s: write 1 to eject, to eject it", es->name);
 		return -EINVAL;
 	}
 	enoki_eject(es, ENOKI_EXIT_REQUEST, NULL);
@@ -141,7 +141,7 @@ static int enoki_read_uint(struct kobject *kobj, const char *what, const char *b
 
 	if (kstrtouint(buf, 0, &new) || new < min || new > max) {
 		enoki_set_error("policy %s: %s is a number from %u to %u",
-				enoki_of_kobj(kobj)->ops->name, what, min, max);
+				enoki_of_kobj(kobj)->name, what, min, max);
 		return -EINVAL;
 	}
 	WRITE_ONCE(*value, new);
@@ -373,10 +373,10 @@ int enoki_sysfs_add(struct enoki_sched *es)
 	int ret;
 
 	ret = kobject_init_and_add(&es->kobj, &enoki_ktype, enoki_kobj, "%s",
-				   es->ops->name);
+				   es->name);
 	if (ret) {
 		enoki_set_error("policy %s: no directory in sysfs, error %d",
-				es->ops->name, ret);
+				es->name, ret);
 		enoki_sysfs_del(es);
 	}
 
