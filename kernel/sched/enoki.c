@@ -361,7 +361,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 static void enoki_put_back(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
-	bool yielded = ent->flags & ENOKI_P_YIELD;
+	bool is_new = ent->flags & ENOKI_P_NEW, yielded = ent->flags & ENOKI_P_YIELD;
 	u8 seen = ent->flags & ENOKI_P_UNASKED ? ent->flags & ENOKI_P_SEEN : 0;
 	struct enoki_task *token;
 
@@ -372,7 +372,10 @@ static void enoki_put_back(struct rq *rq, struct task_struct *p)
 		return;
 	ent->flags |= seen;
 
-	if (yielded)
+	/* The class had it until there was a token. */
+	if (unlikely(is_new))
+		enoki_call_task_new(ent->es, rq, token);
+	else if (yielded)
 		enoki_call_task_yield(ent->es, rq, token);
 	else
 		enoki_call_task_preempt(ent->es, rq, token);
@@ -461,7 +464,7 @@ static bool dequeue_task_enoki(struct rq *rq, struct task_struct *p, int flags)
 		ent->flags &= ~(ENOKI_P_YIELD | ENOKI_P_UNASKED);
 		if (enoki_scaled(p))
 			enoki_group_slept(p);
-		token = enoki_lend(p);
+		token = enoki_lend(rq, p);
 		if (likely(token && !(ent->flags & ENOKI_P_NEW)))
 			enoki_call_task_blocked(ent->es, rq, token);
 	} else if (task_on_rq_migrating(p)) {
@@ -533,7 +536,7 @@ static void wakeup_preempt_enoki(struct rq *rq, struct task_struct *p, int flags
 
 	update_curr_enoki(rq);
 	if (p->enoki.es == curr->enoki.es) {
-		token = enoki_lend(curr);
+		token = enoki_lend(rq, curr);
 		if (unlikely(!token))
 			return;
 		if (enoki_call_wakeup_preempt(curr->enoki.es, rq, token, p->enoki.task_id))
@@ -641,7 +644,7 @@ static struct task_struct *enoki_pick_for(struct rq *rq, struct enoki_sched *es)
 	list_for_each_entry(p, &rq->enoki.runnable, enoki.run_node) {
 		if (p->enoki.es != es)
 			continue;
-		if (p->enoki.state == ENOKI_QUEUED && enoki_ejected(es))
+		if (p->enoki.state == ENOKI_QUEUED && enoki_shut(es, rq, p->enoki.token))
 			enoki_reclaim(rq, p, ENOKI_LEAVE_OVERRIDE);
 		else if (p->enoki.state != ENOKI_ORPHAN)
 			continue;
@@ -671,10 +674,14 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		}
 	}
 
-	if (unlikely(prq->nr_orphans || enoki_ejected(es))) {
+	if (unlikely(prq->nr_orphans || enoki_shut(es, rq, NULL))) {
 		if (prev)
 			enoki_call_task_preempt(es, rq, prev);
-		return enoki_pick_for(rq, es);
+		p = enoki_pick_for(rq, es);
+		/* One that is new has some tasks already. */
+		if (p || READ_ONCE(es->out) != ENOKI_OUT_CHANGE)
+			return p;
+		prev = NULL;
 	}
 
 	for (errs = 0; errs < ENOKI_MAX_ERRS; errs++) {
@@ -797,7 +804,7 @@ static noinline void enoki_balance(struct rq *rq, struct rq_flags *rf)
 
 	guard(rcu)();
 	list_for_each_entry_rcu(es, &enoki_scheds, node) {
-		if (!atomic_read(&es->users) || enoki_ejected(es))
+		if (!atomic_read(&es->users) || enoki_shut(es, rq, NULL))
 			continue;
 
 		if (!enoki_call_balance(es, rq, &key))
@@ -986,16 +993,21 @@ static int select_task_rq_enoki(struct task_struct *p, int prev_cpu, int flags)
 	if (flags & WF_EXEC || !es)
 		return prev_cpu;
 
-	token = enoki_lend(p);
-	if (unlikely(!token))
-		return prev_cpu;
-
 	if (flags & WF_FORK)
 		wake_flags |= ENOKI_WAKE_FORK;
 	if (flags & WF_SYNC)
 		wake_flags |= ENOKI_WAKE_SYNC;
 
-	cpu = enoki_call_select_task_rq(es, token, prev_cpu, wake_flags);
+	if (unlikely(!enoki_enter(es, ENOKI_EV_select_task_rq)))
+		return prev_cpu;
+	token = p->enoki.token;
+	if (unlikely(!token || !enoki_is_current(es, token))) {
+		enoki_leave();
+		return prev_cpu;
+	}
+	cpu = enoki_call_select_task_rq(es, enoki_lend_begun(p), prev_cpu, wake_flags);
+	enoki_leave();
+
 	/* Whether it is active the core checks, who can wait for it. */
 	if (unlikely((u32)cpu >= nr_cpu_ids || !cpumask_test_cpu(cpu, p->cpus_ptr))) {
 		enoki_reject(es, ENOKI_REJ_select_cpu);
@@ -1045,7 +1057,7 @@ static void task_tick_enoki(struct rq *rq, struct task_struct *curr, int queued)
 	/* Others may have come or gone. */
 	if (unlikely(curr->enoki.flags & ENOKI_P_GROUPED))
 		curr->enoki.flags |= ENOKI_P_CHANGED;
-	token = enoki_lend(curr);
+	token = enoki_lend(rq, curr);
 	if (unlikely(!token)) {
 		resched_curr(rq);
 		return;

@@ -9,7 +9,7 @@
 //!
 //! The class calls each function of the table as the header says. In particular:
 //!
-//! 1. `sched` is what was registered with the table: a pointer to the `S` that is the class's from
+//! 1. `sched` is what this table's `new_sched` made: a pointer to the `S` that is the class's from
 //!    then on, and lives until `free_sched`.
 //! 2. `cx` is valid for the call, `cx->cpu` is a possible CPU, `cx->es` is the registration, and
 //!    interrupts are off.
@@ -21,16 +21,18 @@
 //!    class makes the task another one, and leaves the lost one alone until it is dropped.
 //! 5. Where a task is only named, the run queue that it is on is locked, and so the class neither
 //!    grants nor frees its token meanwhile.
-//! 6. Other pointers are valid, and nobody else uses what they point to, for the call.
+//! 6. In calls of [`Upgrade`] nobody else is in the policy, on no CPU.
+//! 7. Other pointers are valid, and nobody else uses what they point to, for the call.
 
 use crate::{
-    cpu::CpuId,
+    cpu::{CpuId, Machine},
     ctx::Ctx,
     hint::{About, Hint, Hinted, NoHint, QueueId, QueueKind},
     sched::{Refusal, Scheduler, WakeFlags},
     sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawTask},
     time::Ns,
     token::{Leave, Lent, Migration, Schedulable, Task, TaskId, TaskInfo, TaskKey, TaskName},
+    upgrade::{self, TransferState, Upgrade},
 };
 use core::{
     marker::PhantomData,
@@ -178,7 +180,7 @@ macro_rules! change {
             info: *const RawInfo,
         ) {
             let (sched, mut ctx, info) =
-                // SAFETY: By 1, 2 and 6.
+                // SAFETY: By 1, 2 and 7.
                 unsafe { (Self::sched(sched), Ctx::from_raw(cx), TaskInfo::from_raw(info)) };
             // SAFETY: By 3 and 5.
             let task = unsafe { TaskName::from_raw(task, Some(info)) };
@@ -239,9 +241,11 @@ impl<S: Scheduler> Adapter<S> {
             flags: if S::WEIGHTED { sys::OPS_WEIGHTED } else { 0 },
             hint: layout::<NoHint>(),
             message: layout::<NoHint>(),
+            state: layout::<NoHint>(),
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
+            new_sched: Some(Self::new_sched),
             free_sched: Some(Self::free_sched),
             init_task: Some(Self::init_task),
             free_task: Some(Self::free_task),
@@ -272,6 +276,8 @@ impl<S: Scheduler> Adapter<S> {
             unregister_queue: None,
             enter_queue: None,
             parse_hint: None,
+            reregister_prep: None,
+            reregister_init: None,
         }
     };
 
@@ -286,9 +292,23 @@ impl<S: Scheduler> Adapter<S> {
 
     /// # Safety
     ///
+    /// See the module's documentation.
+    unsafe extern "C" fn new_sched(sched: *mut *mut c_void) -> c_int {
+        match S::new(&Machine::new()).and_then(sys::boxed) {
+            Ok(made) => {
+                // SAFETY: By 7.
+                unsafe { sched.write(sys::Box::into_raw(made).cast()) };
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
     /// See the module's documentation. The class does not use the policy after this.
     unsafe extern "C" fn free_sched(sched: *mut c_void) {
-        // SAFETY: By 1; the policy was made by `Box::into_raw()`, and nobody uses it any more.
+        // SAFETY: By 1; `new_sched` made it by `Box::into_raw()`, and nobody uses it any more.
         drop(unsafe { sys::Box::<S>::from_raw(sched.cast()) });
     }
 
@@ -300,14 +320,14 @@ impl<S: Scheduler> Adapter<S> {
         info: *const RawInfo,
         task: *mut *mut RawTask,
     ) -> c_int {
-        // SAFETY: By 1 and 6.
+        // SAFETY: By 1 and 7.
         let (sched, info) = unsafe { (Self::sched(sched), TaskInfo::from_raw(info)) };
         let made = sched
             .init_task(info)
             .and_then(|state| sys::boxed(Task::new(state)));
         match made {
             Ok(made) => {
-                // SAFETY: By 6. The head comes first in `Task`.
+                // SAFETY: By 7. The head comes first in `Task`.
                 unsafe { task.write(sys::Box::into_raw(made).cast()) };
                 0
             }
@@ -412,7 +432,7 @@ impl<S: Scheduler> Adapter<S> {
         match sched.pick_next_task(&mut ctx, prev) {
             Some(runnable) => {
                 let (task, slice) = runnable.into_raw();
-                // SAFETY: By 6.
+                // SAFETY: By 7.
                 unsafe { slice_ns.write(slice.0) };
                 task.as_ptr()
             }
@@ -428,7 +448,7 @@ impl<S: Scheduler> Adapter<S> {
         let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
         match sched.balance(&mut ctx) {
             Some(task) => {
-                // SAFETY: By 6.
+                // SAFETY: By 7.
                 unsafe { key.write(task.into_raw()) };
                 true
             }
@@ -445,7 +465,7 @@ impl<S: Scheduler> Adapter<S> {
         key: *const RawKey,
         err: u32,
     ) {
-        // SAFETY: By 1, 2 and 6; a key's CPU is always a possible one.
+        // SAFETY: By 1, 2 and 7; a key's CPU is always a possible one.
         let (sched, mut ctx, key) = unsafe {
             (
                 Self::sched(sched),
@@ -542,7 +562,7 @@ impl<S: Hinted> Adapter<S> {
     ) -> c_int {
         // SAFETY: By 1 and 2.
         let (sched, mut ctx) = unsafe { (Self::sched(sched), Ctx::from_raw(cx)) };
-        // SAFETY: By 6 it points to so many bytes as the type has, aligned to 8 bytes, which is
+        // SAFETY: By 7 it points to so many bytes as the type has, aligned to 8 bytes, which is
         // enough for it by `layout()`. Whatever they are, they are a value of it.
         let hint = unsafe { &*hint.cast::<S::UserHint>() };
         let about = if task.is_null() {
@@ -551,12 +571,71 @@ impl<S: Hinted> Adapter<S> {
             // SAFETY: By 3 and 4.
             About::Lent(unsafe { Lent::borrow(task) })
         } else {
-            // SAFETY: By 6.
+            // SAFETY: By 7.
             let info = unsafe { TaskInfo::from_raw(info) };
             // SAFETY: By 3 and 5.
             About::Queued(unsafe { TaskName::from_raw(task, Some(info)) })
         };
         match sched.parse_hint(&mut ctx, QueueId::from_raw(queue), hint, about) {
+            Ok(()) => 0,
+            Err(err) => err.to_errno(),
+        }
+    }
+}
+
+/// What a policy's state, with that of its tasks, looks like.
+const fn state_layout<S: Upgrade>() -> RawLayout {
+    assert!(
+        size_of::<S::Transfer>() != 0 && size_of::<S::Transfer>() % 8 == 0,
+        "the size of what is handed over is a multiple of 8 bytes, and not 0"
+    );
+    assert!(
+        align_of::<S::Transfer>() >= 8,
+        "what is handed over is aligned to 8 bytes"
+    );
+    RawLayout {
+        name: name(S::Transfer::NAME),
+        size: size_of::<S::Transfer>() as u32,
+        version: S::Transfer::VERSION,
+        hash: upgrade::of(
+            "Upgrade",
+            &[
+                S::Transfer::HASH,
+                S::Task::HASH,
+                size_of::<S::Transfer>() as u64,
+                size_of::<Task<S::Task>>() as u64,
+            ],
+        ),
+    }
+}
+
+impl<S: Upgrade> Adapter<S> {
+    /// The table with what [`Upgrade`] adds.
+    pub(crate) const fn with_upgrade(ops: RawOps) -> RawOps {
+        RawOps {
+            state: state_layout::<S>(),
+            reregister_prep: Some(Self::reregister_prep),
+            reregister_init: Some(Self::reregister_init),
+            ..ops
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn reregister_prep(sched: *mut c_void, cx: *const RawCtx) -> *mut c_void {
+        // SAFETY: By 1, 2 and 6.
+        let (sched, mut ctx) = unsafe { (&mut *sched.cast::<S>(), Ctx::from_raw(cx)) };
+        ptr::from_mut(sched.reregister_prep(&mut ctx)).cast()
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation.
+    unsafe extern "C" fn reregister_init(sched: *mut c_void, cx: *const RawCtx) -> c_int {
+        // SAFETY: By 1, 2 and 6.
+        let (sched, mut ctx) = unsafe { (&mut *sched.cast::<S>(), Ctx::from_raw(cx)) };
+        match sched.reregister_init(&mut ctx) {
             Ok(()) => 0,
             Err(err) => err.to_errno(),
         }

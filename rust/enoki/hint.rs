@@ -18,6 +18,7 @@ use crate::{
     sched::Scheduler,
     sys::{self, RawOps, Result},
     token::{Lent, TaskName},
+    upgrade::Upgrade,
 };
 use core::{fmt, marker::PhantomData};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -58,8 +59,11 @@ impl Hint for NoHint {
 /// assert_eq!(enoki::hint::hash("a"), 0xaf63_dc4c_8601_ec8c);
 /// ```
 pub const fn hash(fields: &str) -> u64 {
-    let bytes = fields.as_bytes();
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    fnv(0xcbf2_9ce4_8422_2325, fields.as_bytes())
+}
+
+/// The hash of what `hash` is of, followed by `bytes`.
+pub(crate) const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     let mut i = 0;
     while i < bytes.len() {
         hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
@@ -265,6 +269,13 @@ impl<S: Scheduler> Ops<S> {
 
     pub(crate) const fn into_raw(self) -> RawOps {
         self.0
+    }
+}
+
+impl<S: Upgrade> Ops<S> {
+    /// Of one that hands over what it knows, too.
+    pub const fn upgrade(self) -> Ops<S> {
+        Ops(adapter::Adapter::<S>::with_upgrade(self.0), PhantomData)
     }
 }
 

@@ -36,6 +36,7 @@ mod sys;
 pub mod time;
 pub mod token;
 pub mod tree;
+pub mod upgrade;
 
 #[doc(hidden)]
 pub use hint::Ops as __Ops;

@@ -25,5 +25,7 @@ pub use crate::{
         TaskKey,
         TaskName, //
     },
+    transfer,
     tree::TreeQueue,
+    upgrade::{TransferState, Upgrade},
 };

@@ -64,14 +64,15 @@ pub trait Scheduler: Sized + Send + Sync + 'static {
     /// What the policy keeps for each task.
     type Task: Send + 'static;
 
-    // Hints (`UserHint`, `RevHint` and their queues) and live upgrade (`Transfer`) come here; an
-    // associated type cannot have a default, so each comes with a trait of its own.
+    // The types of hints and of what is handed over in an upgrade would be here, if an associated
+    // type could have a default. They are in traits of their own: `Hinted` and `Upgrade`.
 
-    /// Makes the policy, when its module is loaded. May sleep.
+    /// Makes the policy: when its module is loaded or, if another version of it is in office then,
+    /// when it is to replace that. May sleep.
     ///
     /// # Errors
     ///
-    /// Any error refuses the load of the module.
+    /// Any error refuses the load of the module, or the upgrade.
     fn new(machine: &Machine) -> Result<Self>;
 
     /// Makes the policy's state for a task that is about to attach or to be forked. May sleep; no

@@ -5,7 +5,7 @@
 //! The user-space crate has a module of the same name and contents, made of `std`.
 
 use crate::{
-    cpu::{CpuId, Machine, Topology},
+    cpu::{CpuId, Topology},
     hint::Ops,
     sched::Scheduler,
     token,
@@ -126,6 +126,13 @@ pub(crate) fn container_id() -> u64 {
 #[repr(align(64))]
 struct Aligned<T>(T);
 
+/// The class of all policies' locks for lockdep. A policy holds one at a time, so that one class
+/// says all there is to say. It is none of the policy's module, which may go before the lock does.
+#[inline(never)]
+fn lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"enoki_policy_lock", kernel::static_lock_class!())
+}
+
 /// A lock around a `T`, taken by [`Ctx::lock()`](crate::ctx::Ctx::lock).
 ///
 /// It spins. Made by [`new_lock!`](crate::new_lock), before operations run: making one allocates.
@@ -134,11 +141,8 @@ pub struct Lock<T>(Pin<KBox<RawSpinLock<Aligned<T>>>>);
 impl<T> Lock<T> {
     /// For [`new_lock!`](crate::new_lock).
     #[doc(hidden)]
-    pub fn __new(
-        value: T,
-        name: &'static CStr,
-        class: Pin<&'static LockClassKey>,
-    ) -> Result<Lock<T>> {
+    pub fn __new(value: T) -> Result<Lock<T>> {
+        let (name, class) = lock_class();
         let lock = RawSpinLock::new(Aligned(value), name, class);
         Ok(Lock(KBox::pin_init(lock, GFP_KERNEL)?))
     }
@@ -147,19 +151,13 @@ impl<T> Lock<T> {
 /// Makes a [`Lock`](crate::prelude::Lock) around a value: `new_lock!(FifoQueue::new())?`. May
 /// sleep.
 ///
-/// All locks that are made in the same place form one class for lockdep.
-///
 /// # Errors
 ///
 /// `ENOMEM` when there is no memory for it.
 #[macro_export]
 macro_rules! new_lock {
     ($value:expr $(,)?) => {
-        $crate::prelude::Lock::__new(
-            $value,
-            $crate::__kernel::optional_name!(),
-            $crate::__kernel::static_lock_class!(),
-        )
+        $crate::prelude::Lock::__new($value)
     };
 }
 
@@ -342,10 +340,10 @@ pub(crate) unsafe fn queue_send(es: *mut RawSched, queue: u64, message: &[u8]) -
 ///
 /// # Invariants
 ///
-/// `es` is a registration with the table `ops`.
+/// `build` is a registration with the table `ops`.
 #[doc(hidden)]
 pub struct Registration<S: Scheduler> {
-    es: NonNull<bindings::enoki_sched>,
+    build: NonNull<bindings::enoki_build>,
     #[expect(dead_code, reason = "the class has a pointer to it")]
     ops: KBox<RawOps>,
     _policy: PhantomData<S>,
@@ -359,8 +357,8 @@ unsafe impl<S: Scheduler> Send for Registration<S> {}
 unsafe impl<S: Scheduler> Sync for Registration<S> {}
 
 impl<S: Scheduler> Registration<S> {
-    /// Makes the policy and registers it, as number `id` and with `timeout_ms` where these are not
-    /// 0. May sleep.
+    /// Registers the policy, as number `id` and with `timeout_ms` where these are not 0. The class
+    /// makes it when it goes into office. May sleep.
     pub fn new(
         ops: Ops<S>,
         module: &'static ThisModule,
@@ -375,21 +373,13 @@ impl<S: Scheduler> Registration<S> {
         if timeout_ms != 0 {
             ops.timeout_ms = timeout_ms;
         }
-        let sched = KBox::into_raw(boxed(S::new(&Machine::new())?)?);
-        // SAFETY: `ops` stays where it is until `enoki_unregister()`, and is the table of the type
-        // of `sched`, which is the class's if this succeeds.
-        match from_err_ptr(unsafe { bindings::enoki_register(&*ops, sched.cast()) }) {
-            Ok(es) => Ok(Registration {
-                es: NonNull::new(es).ok_or(code::EINVAL)?,
-                ops,
-                _policy: PhantomData,
-            }),
-            Err(err) => {
-                // SAFETY: It came from `KBox::into_raw()` and is still ours.
-                drop(unsafe { KBox::from_raw(sched) });
-                Err(err)
-            }
-        }
+        // SAFETY: `ops` stays where it is until `enoki_unregister()`.
+        let build = from_err_ptr(unsafe { bindings::enoki_register(&*ops) })?;
+        Ok(Registration {
+            build: NonNull::new(build).ok_or(code::EINVAL)?,
+            ops,
+            _policy: PhantomData,
+        })
     }
 }
 
@@ -397,7 +387,7 @@ impl<S: Scheduler> Drop for Registration<S> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants. When it returns, the class has freed the policy and calls
         // nothing any more.
-        unsafe { bindings::enoki_unregister(self.es.as_ptr()) }
+        unsafe { bindings::enoki_unregister(self.build.as_ptr()) }
     }
 }
 
@@ -407,7 +397,8 @@ impl<S: Scheduler> Drop for Registration<S> {
 /// `timeout_ms`, how long a task may wait for it, and those that the policy adds. The policy reads
 /// one as `module_parameters::slice_us.value()`.
 ///
-/// `with: [hints]` says that the policy is [`Hinted`](crate::hint::Hinted), too.
+/// `with: [hints]` says that the policy is [`Hinted`](crate::hint::Hinted), too, and `upgrade` that
+/// it is [`Upgrade`](crate::upgrade::Upgrade).
 ///
 /// # Examples
 ///

@@ -32,6 +32,8 @@ pub mod time;
 pub mod token;
 #[path = "../../rust/enoki/tree.rs"]
 pub mod tree;
+#[path = "../../rust/enoki/upgrade.rs"]
+pub mod upgrade;
 
 #[doc(hidden)]
 pub use hint::Ops as __Ops;

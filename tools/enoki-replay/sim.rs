@@ -58,6 +58,7 @@ pub(crate) struct World {
     lines: Vec<String>,
     clients: BTreeMap<u64, Vec<u8>>,
     drops: u64,
+    retiring: bool,
     max_wait: u64,
 }
 
@@ -88,6 +89,9 @@ impl World {
     }
 
     pub(crate) fn dropped(&mut self, slot: u32) {
+        if self.retiring {
+            return;
+        }
         let task = &mut self.tasks[slot as usize];
         self.drops += 1;
         task.gen += 1;
@@ -686,6 +690,7 @@ impl<S: Scheduler> Sim<S> {
             94 if cpu != 0 => self.hotplug(cpu),
             96 if self.ops.parse_hint.is_some() => self.client(cpu),
             97..=98 if self.ops.parse_hint.is_some() => self.hint(cpu, victim),
+            99 if self.random(8) == 0 => self.upgrade(),
             95 => victim.into_iter().for_each(|slot| self.rescue(slot)),
             _ => self.fire(cpu),
         }
@@ -837,6 +842,9 @@ impl<S: Scheduler> Drop for Sim<S> {
         });
     }
 }
+
+#[path = "sim_upgrade.rs"]
+mod upgrade;
 
 /// What `module_enoki_scheduler!` makes a program of.
 pub fn main<S: Scheduler>(ops: Ops<S>) {

@@ -48,6 +48,8 @@ mod raw {
         pub(crate) es: *mut RawSched,
         pub(crate) free_next: *mut RawTask,
         pub(crate) receipt: *mut c_void,
+        pub(crate) epoch: u32,
+        pub(crate) reserved: u32,
     }
 
     impl Default for RawTask {
@@ -60,6 +62,8 @@ mod raw {
                 es: std::ptr::null_mut(),
                 free_next: std::ptr::null_mut(),
                 receipt: std::ptr::null_mut(),
+                epoch: 0,
+                reserved: 0,
             }
         }
     }
@@ -110,9 +114,11 @@ mod raw {
         pub(crate) flags: u32,
         pub(crate) hint: RawLayout,
         pub(crate) message: RawLayout,
+        pub(crate) state: RawLayout,
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
+        pub(crate) new_sched: Option<unsafe extern "C" fn(*mut Sched) -> c_int>,
         pub(crate) free_sched: Option<unsafe extern "C" fn(Sched)>,
         pub(crate) init_task:
             Option<unsafe extern "C" fn(Sched, *const RawInfo, *mut Task) -> c_int>,
@@ -146,12 +152,14 @@ mod raw {
         pub(crate) parse_hint: Option<
             unsafe extern "C" fn(Sched, Ctx, u64, Task, *const RawInfo, *const c_void) -> c_int,
         >,
+        pub(crate) reregister_prep: Option<unsafe extern "C" fn(Sched, Ctx) -> *mut c_void>,
+        pub(crate) reregister_init: Option<unsafe extern "C" fn(Sched, Ctx) -> c_int>,
     }
 }
 
 pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 4;
+pub(crate) const ABI_VERSION: u32 = 5;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
 pub(crate) const MAX_HINT_SIZE: u32 = 240;

@@ -29,13 +29,14 @@
 #include <uapi/linux/enoki.h>
 
 struct cpumask;
+struct enoki_build;
 struct enoki_receipt;
 struct enoki_sched;
 struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	4
+#define ENOKI_ABI_VERSION	5
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -80,6 +81,8 @@ struct enoki_task_info {
  * @es: the registration of the policy it belongs to; the class's
  * @free_next: the class's, once the token has been given up
  * @receipt: the class's: by it the token is found if the policy forgets it
+ * @epoch: the class's: which version of the policy made it
+ * @reserved: the class's
  */
 struct enoki_task {
 	struct enoki_task_info	info;
@@ -89,6 +92,8 @@ struct enoki_task {
 	struct enoki_sched	*es;
 	struct enoki_task	*free_next;
 	struct enoki_receipt	*receipt;
+	u32			epoch;
+	u32			reserved;
 };
 
 /**
@@ -180,10 +185,10 @@ enum enoki_ops_flags {
 /**
  * struct enoki_ops - a policy
  *
- * @sched in every call is what enoki_register() was given and owns from then
- * on. "Lent" tasks are only borrowed for the length of the call. "rq" says that the run queue of
- * cx->cpu is locked; then nothing may sleep, allocate, free, print or wake.
- * All members but those for queues are mandatory; libEnoki fills in the defaults.
+ * @sched in every call is what new_sched made. "Lent" tasks are only borrowed for
+ * the length of the call. "rq" says that the run queue of cx->cpu is locked; then nothing
+ * may sleep, allocate, free, print or wake.
+ * All members but those for queues and upgrades are mandatory; libEnoki fills in the defaults.
  */
 struct enoki_ops {
 	/** @abi_version: ENOKI_ABI_VERSION */
@@ -207,6 +212,11 @@ struct enoki_ops {
 	struct enoki_layout hint;
 	/** @message: what the messages are like that it sends; likewise */
 	struct enoki_layout message;
+	/**
+	 * @state: what that is like that another version may take over, its tasks' memory
+	 * included; of size 0 if nothing
+	 */
+	struct enoki_layout state;
 	/** @name: what the policy is registered as, NUL terminated, not the module's name */
 	char name[ENOKI_NAME_LEN];
 	/** @version: of the policy, NUL terminated, free form */
@@ -214,6 +224,11 @@ struct enoki_ops {
 	/** @owner: the module whose text the calls below are */
 	struct module *owner;
 
+	/**
+	 * @new_sched: Make *@sched, which knows of no task. May sleep.
+	 * Return: 0, or a negative errno, which refuses the module or the upgrade.
+	 */
+	int (*new_sched)(void **sched);
 	/**
 	 * @free_sched: Free @sched and the tokens it still holds. May sleep; the
 	 * last call but for the free_task calls of those tokens.
@@ -363,10 +378,28 @@ struct enoki_ops {
 	int (*parse_hint)(void *sched, const struct enoki_ctx *cx, u64 queue,
 			  struct enoki_task *task, const struct enoki_task_info *info,
 			  const void *hint);
+
+	/*
+	 * Upgrade: only of a policy that has a @state. Nobody else is in the policy or can
+	 * enter it, on any CPU; interrupts are off, and nothing may sleep, allocate or free.
+	 */
+
+	/**
+	 * @reregister_prep: Another version takes over, or this one does.
+	 * Return: where the state is: @state.size bytes, aligned to 8. What is there changes
+	 * hands with what the other version has there.
+	 */
+	void *(*reregister_prep)(void *sched, const struct enoki_ctx *cx);
+	/**
+	 * @reregister_init: What another version knew is where reregister_prep said, or, if
+	 * that one would not have it, what this one gave away.
+	 * Return: 0, or a negative errno, which refuses it; it is taken back then.
+	 */
+	int (*reregister_init)(void *sched, const struct enoki_ctx *cx);
 };
 
-struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched);
-void enoki_unregister(struct enoki_sched *es);
+struct enoki_build *enoki_register(const struct enoki_ops *ops);
+void enoki_unregister(struct enoki_build *build);
 
 /* What a policy may ask for from inside a call; none of them re-enters it. */
 void enoki_token_drop(struct enoki_task *task);

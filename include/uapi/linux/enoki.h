@@ -68,6 +68,8 @@ struct enoki_record_header {
  * @ENOKI_RECORD_UNREGISTER_QUEUE: no task; arg: the queue's number
  * @ENOKI_RECORD_ENTER_QUEUE: no task; arg: how many of the hints that wait it takes
  * @ENOKI_RECORD_PARSE_HINT: was hinted about (none: nobody was); arg: the queue's number
+ * @ENOKI_RECORD_REREGISTER_PREP: no task; the policy gave away what it knows; arg: 0
+ * @ENOKI_RECORD_REREGISTER_INIT: no task; it was given what a policy knows; arg: its answer
  */
 enum enoki_record_event {
 	ENOKI_RECORD_TASK_NEW,
@@ -97,6 +99,8 @@ enum enoki_record_event {
 	ENOKI_RECORD_UNREGISTER_QUEUE,
 	ENOKI_RECORD_ENTER_QUEUE,
 	ENOKI_RECORD_PARSE_HINT,
+	ENOKI_RECORD_REREGISTER_PREP,
+	ENOKI_RECORD_REREGISTER_INIT,
 };
 
 /**
@@ -144,9 +148,9 @@ struct enoki_record {
 #define ENOKI_MAX_ENTRIES	65536
 
 /**
- * struct enoki_layout - what a hint or a message looks like
+ * struct enoki_layout - what a hint or a message looks like, or what a policy hands over
  * @name: of the type, NUL terminated; empty: there are none
- * @size: in bytes, a multiple of 8, at most ENOKI_MAX_HINT_SIZE
+ * @size: in bytes, a multiple of 8; of a hint or a message at most ENOKI_MAX_HINT_SIZE
  * @version: of the type
  * @hash: of the names and types of its fields, see Documentation/scheduler/enoki.rst
  *

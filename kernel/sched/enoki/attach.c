@@ -30,7 +30,10 @@ void enoki_attr_set_id(struct sched_attr *attr, struct task_struct *p)
 	attr->sched_priority = p->enoki.id;
 }
 
-/* Everything of an attachment that may fail or sleep; @es is pinned already. */
+/*
+ * Everything of an attachment that may fail or sleep. @es is pinned, and its calls are
+ * read-locked.
+ */
 static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 			 struct enoki_attach *ea)
 {
@@ -40,7 +43,7 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 
 	ret = enoki_slot_alloc(&ea->slot);
 	if (ret)
-		goto err_put;
+		return ret;
 
 	enoki_fill_info(p, &info);
 	info.id = atomic64_inc_return(&enoki_last_task_id);
@@ -48,7 +51,8 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 	if (ret) {
 		enoki_set_error("policy %s refused %s[%d] with error %d", es->name,
 				p->comm, task_pid_nr(p), ret);
-		goto err_slot;
+		enoki_slot_free(ea->slot);
+		return ret;
 	}
 
 	token->info = info;
@@ -59,21 +63,23 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 	ea->es = es;
 
 	return 0;
-
-err_slot:
-	enoki_slot_free(ea->slot);
-err_put:
-	enoki_put(es);
-	return ret;
 }
 
-/* Make a prepared attachment; @ea is used up. @p is off the run queue. */
+/*
+ * Make a prepared attachment; @ea is used up. @p is off the run queue, which is locked, or
+ * is being forked, with @es's calls read-locked: either keeps other versions out.
+ */
 static void enoki_join(struct task_struct *p, struct enoki_attach *ea)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_sched *es = ea->es;
 
 	ent->token = ea->token;
+	if (unlikely(!enoki_is_current(es, ea->token))) {
+		/* Another version is in office by now. The class has the task until that has. */
+		ent->token = NULL;
+		enoki_give_to_free(es, ea->token);
+	}
 	ent->slot = ea->slot;
 	ent->task_id = ea->task_id;
 	ent->gen = 0;
@@ -88,6 +94,8 @@ static void enoki_join(struct task_struct *p, struct enoki_attach *ea)
 
 	scoped_guard (raw_spinlock_irqsave, &es->lock)
 		list_add_tail(&ent->tasks_node, &es->tasks);
+	if (likely(ent->token))
+		enoki_token_placed(ent->token);
 
 	*ea = (struct enoki_attach){ };
 }
@@ -148,6 +156,7 @@ int enoki_attach_prepare(struct task_struct *p, int policy, const struct sched_a
 			 bool user, struct enoki_attach *ea)
 {
 	struct enoki_sched *es;
+	int ret;
 
 	if (!enoki_wants_attach(p, policy, attr))
 		return 0;
@@ -170,7 +179,12 @@ int enoki_attach_prepare(struct task_struct *p, int policy, const struct sched_a
 		return -ENODEV;
 	}
 
-	return enoki_prepare(es, p, ea);
+	scoped_guard (rwsem_read, &es->calls)
+		ret = enoki_prepare(es, p, ea);
+	if (ret)
+		enoki_put(es);
+
+	return ret;
 }
 
 /**
@@ -201,7 +215,7 @@ void enoki_attach_commit(struct rq *rq, struct task_struct *p, struct enoki_atta
 	bool dead;
 
 	if (ent->es && (!enoki_policy(p->policy) || ea->es)) {
-		token = enoki_lend(p);
+		token = enoki_lend(rq, p);
 		if (token && !(ent->flags & ENOKI_P_NEW))
 			enoki_call_task_departed(ent->es, rq, token);
 		enoki_part(p);
@@ -276,12 +290,15 @@ int enoki_fork(struct task_struct *p)
 		return 0;
 	}
 
-	ret = enoki_prepare(es, p, &ea);
+	scoped_guard (rwsem_read, &es->calls) {
+		ret = enoki_prepare(es, p, &ea);
+		if (!ret)
+			enoki_join(p, &ea);
+	}
 	if (ret)
-		return ret;
-	enoki_join(p, &ea);
+		enoki_put(es);
 
-	return 0;
+	return ret;
 }
 
 /**
@@ -313,7 +330,7 @@ void enoki_dead(struct task_struct *p)
 		return;
 
 	update_rq_clock(rq_guard.rq);
-	token = enoki_lend(p);
+	token = enoki_lend(rq_guard.rq, p);
 	if (token && !(p->enoki.flags & ENOKI_P_NEW))
 		enoki_call_task_dead(p->enoki.es, rq_guard.rq, token);
 	enoki_part(p);

@@ -6,6 +6,11 @@
  * A call that hands out a token or lends a task comes after enoki_grant() or
  * enoki_lend(), which have none to give for an ejected policy. The others ask for
  * themselves whether it is still there.
+ *
+ * A policy may be replaced while its tasks run (upgrade.c). Who replaces it closes a gate
+ * and takes the lock of each run queue once: so a call with the run queue locked is over
+ * when that was done, or has not begun. A call without one says that it is there, in
+ * enoki_calling, and then looks whether the gate is open: enoki_enter().
  */
 #ifndef _KERNEL_SCHED_ENOKI_CALL_H
 #define _KERNEL_SCHED_ENOKI_CALL_H
@@ -24,7 +29,58 @@ static_assert(__alignof__(struct enoki_sched) > ENOKI_CALL_MASK);
 /* Has the policy been ejected? It is not to be called any more then. */
 static __always_inline bool enoki_ejected(const struct enoki_sched *es)
 {
-	return unlikely(READ_ONCE(es->ejected));
+	unsigned int out = READ_ONCE(es->out);
+
+	return unlikely(out) && out < ENOKI_NR_EXITS;
+}
+
+/* Is the token one of the version that is in office? */
+static __always_inline bool enoki_is_current(const struct enoki_sched *es,
+					     const struct enoki_task *token)
+{
+	return likely(token->epoch == READ_ONCE(es->epoch));
+}
+
+/*
+ * Must the policy not be called, with @rq locked, because it has been ejected, or because
+ * @token is none of its own? Waits while it is being replaced. For calls that are about no
+ * token @token is NULL; a policy that does not have all tokens yet does not get them.
+ */
+static __always_inline bool enoki_shut(struct enoki_sched *es, struct rq *rq,
+				       const struct enoki_task *token)
+{
+	/* Pairs with the release in enoki_open_gate(): what is called then is what is new. */
+	if (likely(!smp_load_acquire(&es->out)))
+		return false;
+
+	return __enoki_shut(es, rq, token);
+}
+
+/*
+ * Begin a call without a run queue's lock; interrupts are off. Waits while the policy is
+ * being replaced. Return: it may be called, and enoki_leave() is to follow.
+ */
+static __always_inline bool enoki_enter(struct enoki_sched *es, enum enoki_event ev)
+{
+	lockdep_assert_irqs_disabled();
+	for (;;) {
+		__this_cpu_write(enoki_calling, (unsigned long)es + ev);
+		/* Pairs with the one in enoki_close_gate(): one of us sees the other. */
+		smp_mb();
+		/* It may have been closed and opened again before: as in enoki_shut(). */
+		if (likely(!(smp_load_acquire(&es->out) & ~ENOKI_OUT_CHANGE)))
+			return true;
+		__this_cpu_write(enoki_calling, 0);
+		if (!enoki_wait_at_gate(es))
+			return false;
+	}
+}
+
+/* The end of that call. What the policy did is done when it is seen that it is not called. */
+static __always_inline void enoki_leave(void)
+{
+	/* Pairs with the acquire in enoki_await_call(). */
+	smp_store_release(this_cpu_ptr(&enoki_calling), 0);
 }
 
 /* The policy that a CPU is in, NULL if none; it stays for as long as it is. */
@@ -78,6 +134,26 @@ do {										\
 	enoki_call_end();							\
 	__answer;								\
 })
+
+/* The same of a call that has been begun by enoki_enter(). */
+#define ENOKI_ASK_INSIDE(_es, _op, _cx, ...)					\
+({										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	enoki_count(__es, _op);							\
+	__auto_type __answer = __es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__); \
+	enoki_fault_delay();							\
+	__answer;								\
+})
+
+#define ENOKI_TELL_INSIDE(_es, _op, _cx, _arg)					\
+do {										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	enoki_note(__es, ENOKI_EV_##_op, (_cx), 0, (_arg));			\
+	enoki_count(__es, _op);							\
+	__es->ops->_op(__es->priv, (_cx), (_arg));				\
+} while (0)
 
 /* The context of a call under @rq's lock. */
 static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *rq)
@@ -155,12 +231,13 @@ static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *
 	return again;
 }
 
+/* Between enoki_enter() and enoki_leave(). */
 static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
 					    struct enoki_task *token, s32 prev_cpu,
 					    u32 flags)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
-	s32 cpu = ENOKI_ASK(es, select_task_rq, &cx, token, prev_cpu, flags);
+	s32 cpu = ENOKI_ASK_INSIDE(es, select_task_rq, &cx, token, prev_cpu, flags);
 
 	cpu = enoki_fault_cpu(cpu, prev_cpu);
 	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token->info.id, (u32)cpu);
@@ -214,7 +291,7 @@ static inline void enoki_call_balance_err(struct enoki_sched *es, struct rq *rq,
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
-	if (!enoki_ejected(es))
+	if (!enoki_shut(es, rq, NULL))
 		ENOKI_TELL(es, balance_err, &cx, enoki_slot_task_id(key->slot), err, key, err);
 }
 
@@ -228,9 +305,6 @@ static inline struct enoki_task *enoki_call_migrate_task_rq(struct enoki_sched *
 {
 	struct enoki_task *token = p->enoki.token, *back;
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-
-	if (enoki_ejected(es))
-		return NULL;
 
 	back = enoki_fault_back(ENOKI_ASK(es, migrate_task_rq, &cx, token, why));
 	enoki_note(es, ENOKI_EV_migrate_task_rq, &cx, p->enoki.task_id,
@@ -256,7 +330,7 @@ static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 {										\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
-	if (!enoki_ejected(es))							\
+	if (!enoki_shut(es, rq, token))						\
 		ENOKI_TELL(es, _op, &cx, info->id, info->_field, token, info);	\
 }
 
@@ -270,36 +344,57 @@ static inline void enoki_call_##_op(struct enoki_sched *es, _type arg)		\
 {										\
 	struct enoki_ctx cx = enoki_local_ctx(es);				\
 										\
-	if (!enoki_ejected(es))							\
-		ENOKI_TELL(es, _op, &cx, 0, arg, arg);				\
+	if (!enoki_enter(es, ENOKI_EV_##_op))					\
+		return;								\
+	ENOKI_TELL_INSIDE(es, _op, &cx, arg);					\
+	enoki_leave();								\
 }
 
 ENOKI_EVENT_CALL(cpu_online, s32)
 ENOKI_EVENT_CALL(cpu_offline, s32)
-ENOKI_EVENT_CALL(timer_fired, u32)
 
 ENOKI_EVENT_CALL(unregister_queue, u64)
+
+static inline void enoki_call_timer_fired(struct enoki_sched *es, u32 timer)
+{
+	struct enoki_ctx cx = enoki_local_ctx(es);
+
+	if (!enoki_enter(es, ENOKI_EV_timer_fired))
+		return;
+	/* Another version may have armed it, that had more of them. */
+	if (es->timers[timer].epoch == es->epoch && timer < es->ops->nr_timers)
+		ENOKI_TELL_INSIDE(es, timer_fired, &cx, timer);
+	enoki_leave();
+}
 
 /* Queues: the policy has layouts for them. */
 
 static inline int enoki_call_register_queue(struct enoki_sched *es, u64 queue, u32 kind)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
+	int ret;
 
-	if (enoki_ejected(es))
+	if (!enoki_enter(es, ENOKI_EV_register_queue))
 		return -ENODEV;
 
 	enoki_note(es, ENOKI_EV_register_queue, &cx, 0, queue);
+	ret = ENOKI_ASK_INSIDE(es, register_queue, &cx, queue, kind);
+	enoki_leave();
 
-	return ENOKI_ASK(es, register_queue, &cx, queue, kind);
+	return ret;
 }
 
 static inline u32 enoki_call_enter_queue(struct enoki_sched *es, u64 queue, u32 nr)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
-	u32 wanted = ENOKI_ASK(es, enter_queue, &cx, queue, nr);
+	u32 wanted;
 
+	if (!enoki_enter(es, ENOKI_EV_enter_queue))
+		return 0;
+
+	wanted = ENOKI_ASK_INSIDE(es, enter_queue, &cx, queue, nr);
 	enoki_note(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
+	enoki_leave();
 
 	return wanted;
 }
@@ -310,13 +405,19 @@ static inline int enoki_call_parse_hint(struct enoki_sched *es, struct rq *rq, u
 					const struct enoki_task_info *info, const void *hint)
 {
 	struct enoki_ctx cx = rq ? enoki_rq_ctx(es, rq) : enoki_local_ctx(es);
+	int ret;
 
-	if (enoki_ejected(es))
+	if (rq ? enoki_shut(es, rq, task) : !enoki_enter(es, ENOKI_EV_parse_hint))
 		return -ENODEV;
 
 	enoki_note(es, ENOKI_EV_parse_hint, &cx, task ? task->info.id : 0, queue);
+	if (rq)
+		return ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
 
-	return ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
+	ret = ENOKI_ASK_INSIDE(es, parse_hint, &cx, queue, task, info, hint);
+	enoki_leave();
+
+	return ret;
 }
 
 #endif /* _KERNEL_SCHED_ENOKI_CALL_H */

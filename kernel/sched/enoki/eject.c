@@ -2,7 +2,7 @@
 /*
  * How a policy is put out of office, and its tasks go on.
  *
- * From the moment that enoki_sched::ejected is set the policy is not called any
+ * From the moment that enoki_sched::out says so the policy is not called any
  * more. Its tasks are run by the class, first come first served with finite
  * slices, until a worker has moved each of them to what it would be without Enoki.
  * The policy keeps the tokens that it has; they are worth nothing any more, and go
@@ -44,7 +44,7 @@ void enoki_eject(struct enoki_sched *es, enum enoki_exit why,
 	es->ejected_at = ktime_get_mono_fast_ns();
 	enoki_recorder_freeze();
 	/* Whoever sees that it is ejected may see what for. */
-	smp_store_release(&es->ejected, why);
+	smp_store_release(&es->out, why);
 	irq_work_queue(&es->eject_kick);
 }
 
@@ -227,7 +227,8 @@ static void enoki_eject_fn(struct kthread_work *work)
 {
 	struct enoki_sched *es = container_of(work, struct enoki_sched, eject_work);
 	/* Pairs with the release in enoki_eject(). */
-	enum enoki_exit why = smp_load_acquire(&es->ejected);
+	unsigned int out = smp_load_acquire(&es->out);
+	enum enoki_exit why = out < ENOKI_NR_EXITS ? out : ENOKI_EXIT_NONE;
 	unsigned int nr = 0, now;
 	u64 took_ns = 0;
 

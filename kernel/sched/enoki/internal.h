@@ -2,8 +2,9 @@
 /*
  * Inside the Enoki class.
  *
- * Locks, from the outside in: enoki_mutex (registry) - task's pi_lock - run
- * queue - { the policies' own locks - enoki_sched::lock, timers }. A policy is
+ * Locks, from the outside in: enoki_change_mutex (upgrades) - enoki_mutex (registry) -
+ * cpu_hotplug_lock - enoki_sched::calls - task's pi_lock - run queue - { the policies' own locks -
+ * enoki_sched::lock, timers }. A policy is
  * called with the run queue locked or with none, and with two only while a task
  * goes directly from one to another: for the one it leaves, then for the other.
  */
@@ -16,6 +17,7 @@
 #include <linux/kthread.h>
 #include <linux/llist.h>
 #include <linux/ratelimit.h>
+#include <linux/rwsem.h>
 #include <uapi/linux/enoki.h>
 
 /**
@@ -79,6 +81,8 @@ enum enoki_event {
 	ENOKI_EV_unregister_queue,
 	ENOKI_EV_enter_queue,
 	ENOKI_EV_parse_hint,
+	ENOKI_EV_reregister_prep,
+	ENOKI_EV_reregister_init,
 	/* Not calls; those are enum enoki_record_event, in its order. */
 	ENOKI_EV_pick_none,
 	ENOKI_EV_steal,
@@ -101,8 +105,13 @@ enum enoki_exit {
 	ENOKI_EXIT_MISCOUNT,
 	ENOKI_EXIT_LOCK,
 	ENOKI_EXIT_PANIC,
+	ENOKI_EXIT_UPGRADE,
 	ENOKI_NR_EXITS,
 };
+
+/* enoki_sched::out, if it is no &enum enoki_exit: there is a policy, but ... */
+#define ENOKI_OUT_GATE	0x100	/* it is being replaced: whoever calls it waits */
+#define ENOKI_OUT_CHANGE 0x200	/* it is new: of some tasks it has no tokens yet */
 
 /* What is refused; the first ones are enum enoki_err, in its order. */
 enum enoki_reject {
@@ -180,23 +189,27 @@ struct enoki_slot {
  * struct enoki_receipt - that a policy has made the memory of a task
  * @node: in enoki_sched::receipts
  * @token: what it has made
+ * @placed: a task has it, or had it
  *
  * The token itself can be on no list: while the policy owns it nobody writes it.
  */
 struct enoki_receipt {
 	struct list_head	node;
 	struct enoki_task	*token;
+	bool			placed;
 };
 
 /**
  * struct enoki_timer - a timer that a policy armed
  * @hrtimer: runs in hard interrupt context
  * @es: the policy
+ * @epoch: which version armed it; see enoki_sched::epoch
  * @took_ns: how long the policy took when it last fired
  */
 struct enoki_timer {
 	struct hrtimer		hrtimer;
 	struct enoki_sched	*es;
+	unsigned int		epoch;
 	u64			took_ns;
 };
 
@@ -229,6 +242,36 @@ struct enoki_offence {
 	char	comm[TASK_COMM_LEN];
 };
 
+/**
+ * struct enoki_build - a policy's code, of which several may be loaded
+ * @ops: its calls
+ * @es: the policy whose it is, in office or standing by; NULL if that went without it
+ *
+ * Protected by the registry's mutex.
+ */
+struct enoki_build {
+	const struct enoki_ops	*ops;
+	struct enoki_sched	*es;
+};
+
+/**
+ * struct enoki_upgrades - what is known of a policy's upgrades
+ * @done: how many there were
+ * @kept: how many of these took over what the policy knew
+ * @refused: how many were begun and undone
+ * @retries: how often the gate was opened again because a run queue stayed locked
+ * @blackout_ns: how long the last one let nobody call the policy
+ * @waited_ns: how long anybody waited for it then
+ */
+struct enoki_upgrades {
+	u64	done;
+	u64	kept;
+	u64	refused;
+	u64	retries;
+	u64	blackout_ns;
+	u64	waited_ns;
+};
+
 /* How many offences wait for their reports; there may be more only if the budget is larger. */
 #define ENOKI_MAX_UNREPORTED	8
 
@@ -239,14 +282,26 @@ struct enoki_client;
 
 /**
  * struct enoki_sched - a registered policy
- * @ops: its calls
+ * @ops: its calls, those of @build
  * @priv: its data, passed to each call
  * @name: what it is registered as
+ * @build: its code
+ * @standby: other code, that can replace it; NULL if there is none
  * @node: in the registry; RCU
  * @prq: its part of each run queue
  * @stats: its counters
- * @ejected: &enum enoki_exit; if not ENOKI_EXIT_NONE the policy is not called any
- *           more, and its tasks leave it
+ * @out: if it is 0 the policy may be called. If it is an &enum enoki_exit the policy has been
+ *       ejected: it is not called any more, and its tasks leave it. Else ENOKI_OUT_*
+ * @epoch: which tokens are of the present code; those of others are of @before
+ * @before: the code that was replaced, while there are tokens of it
+ * @retiring: @work is to free the tokens that it has forgotten
+ * @pinned: the module that @users keep in memory, NULL if none; under the registry's mutex
+ * @removed: the policy's module is being removed, and no other version took over
+ * @gate_seq: which run queues have been locked since the gate was closed: those that have it
+ * @calls: read-locked by calls that may sleep, write-locked by upgrades
+ * @upgrades: what is known of upgrades
+ * @upgrade: the one that is being made, for @upgrade_work
+ * @upgrade_work: does what must not be kept waiting by the policy's tasks
  * @id: its number, for those in a hurry
  * @users: tasks attached or being attached, until their memory is freed. The
  *         module is pinned while it is not 0.
@@ -271,7 +326,7 @@ struct enoki_client;
  * @ejected_at: when, by ktime
  * @eject_kick: hard irq_work that starts @eject_work
  * @eject_work: reports and moves the tasks
- * @eject_worker: the kthread that does it
+ * @eject_worker: the kthread that does it, and upgrades
  * @timeout_ms: how long a task may wait for it
  * @budget: how many offences there may be in ENOKI_BUDGET_NS before it is ejected
  * @offences: how many there were since @offences_since; under @lock
@@ -279,6 +334,7 @@ struct enoki_client;
  * @unreported: offences that are to be reported, and what kind each is; under @lock
  * @nr_unreported: how many they are, those that found no room included; under @lock
  * @max_hold_ms: how long a CPU may have to wait for a lock of it
+ * @max_blackout_ms: how long a call may have to wait while it is being replaced
  * @waited_at: when the wait ended that was counted last as too long, local clock
  * @max_rejects: how many answers a second may be refused before it is ejected
  * @rejected: answers refused until the watchdog looked the last time
@@ -297,10 +353,22 @@ struct enoki_sched {
 	const struct enoki_ops	*ops;
 	void			*priv;
 	char			name[ENOKI_NAME_LEN];
+	struct enoki_build	*build;
+	struct enoki_build	*standby;
 	struct list_head	node;
 	struct enoki_prq __percpu *prq;
 	struct enoki_stats __percpu *stats;
-	unsigned int		ejected;
+	unsigned int		out;
+	unsigned int		epoch;
+	const struct enoki_ops	*before;
+	bool			retiring;
+	bool			removed;
+	struct module		*pinned;
+	unsigned int		gate_seq;
+	struct rw_semaphore	calls;
+	struct enoki_upgrades	upgrades;
+	struct enoki_upgrade	*upgrade;
+	struct kthread_work	upgrade_work;
 	u8			id;
 	atomic_t		users;
 	atomic_t		puts;
@@ -335,6 +403,7 @@ struct enoki_sched {
 	} unreported[ENOKI_MAX_UNREPORTED];
 	unsigned int		nr_unreported;
 	unsigned int		max_hold_ms;
+	unsigned int		max_blackout_ms;
 	u64			waited_at;
 	unsigned int		max_rejects;
 	u64			rejected;
@@ -402,6 +471,14 @@ void enoki_eject_free(struct enoki_sched *es);
 void enoki_eject_again(struct enoki_sched *es);
 void enoki_eject_sync(struct enoki_sched *es);
 
+/* upgrade.c */
+bool __enoki_shut(struct enoki_sched *es, struct rq *rq, const struct enoki_task *token);
+bool enoki_wait_at_gate(struct enoki_sched *es);
+int enoki_upgrade(struct enoki_sched *es);
+bool enoki_give_up_office(struct enoki_sched *es);
+ssize_t enoki_standby_show(struct enoki_sched *es, char *buf);
+void enoki_upgrade_init(struct enoki_sched *es);
+
 /* report.c */
 void enoki_report(struct enoki_sched *es, enum enoki_exit why,
 		  const struct enoki_offence *offence);
@@ -424,6 +501,8 @@ void enoki_watch_init(struct enoki_sched *es);
 
 /* registry.c */
 extern struct list_head enoki_scheds;
+extern struct mutex enoki_mutex;
+extern struct mutex enoki_change_mutex;
 struct enoki_sched *enoki_get(u32 id);
 struct enoki_sched *enoki_get_used(u32 id);
 void enoki_put(struct enoki_sched *es);
@@ -432,6 +511,7 @@ void enoki_defer(struct enoki_sched *es);
 int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
 		     struct enoki_task **tokenp);
 void enoki_token_free(struct enoki_sched *es, struct enoki_task *token);
+void enoki_token_placed(struct enoki_task *token);
 void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task);
 
 /* timer.c */
@@ -500,7 +580,7 @@ static inline unsigned int enoki_weight(struct task_struct *p, unsigned int weig
 static inline bool enoki_scaled(struct task_struct *p)
 {
 	return unlikely(p->enoki.flags & ENOKI_P_GROUPED) &&
-	       !(p->enoki.es->ops->flags & ENOKI_OPS_WEIGHTED);
+	       !(READ_ONCE(p->enoki.es->ops)->flags & ENOKI_OPS_WEIGHTED);
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
@@ -535,6 +615,7 @@ static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64
 /* queue.c */
 void enoki_queues_init(struct enoki_sched *es);
 void enoki_clients_part(struct enoki_sched *es);
+void enoki_clients_changed(struct enoki_sched *es, const struct enoki_ops *old, bool known);
 ssize_t enoki_clients_show(struct enoki_sched *es, char *buf);
 extern struct static_key_false_deferred enoki_hinting;
 void __enoki_look_at_hints(struct enoki_sched *es);

@@ -288,18 +288,86 @@ void enoki_clients_part(struct enoki_sched *es)
 	}
 }
 
+/* Tell a new version of a policy of a client's queues. Return: it takes them. */
+static bool enoki_client_announce(struct enoki_sched *es, struct enoki_client *client)
+{
+	int ret = 0;
+
+	guard(irqsave)();
+	if (client->hinting)
+		ret = enoki_call_register_queue(es, client->id, ENOKI_QUEUE_HINTS);
+	if (!ret && enoki_half_ring(&client->messages))
+		ret = enoki_call_register_queue(es, client->id, ENOKI_QUEUE_MESSAGES);
+
+	return !ret;
+}
+
+/*
+ * Let a new version of a policy have the client in a place, as the one who reads its hints:
+ * so the client stays. Return: that was possible, or there is none.
+ */
+static bool enoki_client_change(struct enoki_sched *es, int place)
+{
+	struct enoki_client *client;
+
+	guard(rcu)();
+	client = enoki_nth_client(es, place);
+	if (!client)
+		return true;
+	if (!enoki_try_to_read(client))
+		return false;
+
+	if (!enoki_client_announce(es, client)) {
+		guard(raw_spinlock_irqsave)(&es->lock);
+		if (rcu_access_pointer(client->es))
+			enoki_client_part(es, client);
+	}
+	enoki_end_to_read(client);
+
+	return true;
+}
+
+/**
+ * enoki_clients_changed - another version of a policy is in office
+ * @es: the policy
+ * @old: the version that was
+ * @known: the new one knows what that one knew
+ *
+ * Clients stay if what they send and get is the same for the new version. Of those the
+ * class tells a version that does not know them.
+ *
+ * Context: may sleep.
+ */
+void enoki_clients_changed(struct enoki_sched *es, const struct enoki_ops *old, bool known)
+{
+	int i;
+
+	if (memcmp(&old->hint, &es->ops->hint, sizeof(old->hint)) ||
+	    memcmp(&old->message, &es->ops->message, sizeof(old->message))) {
+		enoki_clients_part(es);
+		return;
+	}
+	/* Who reads its hints now may have been stopped by this very task. */
+	for (i = 0; !known && i < ENOKI_MAX_CLIENTS; i++)
+		while (!enoki_client_change(es, i))
+			schedule_timeout_uninterruptible(1);
+	/* What has come meanwhile was left in the rings. */
+	irq_work_queue(&es->hints_kick);
+}
+
 /* Is the layout that @client has for its queue the policy's? In words if it is not. */
 static int enoki_check_layout(const struct enoki_sched *es, const struct enoki_queue *queue)
 {
 	const struct enoki_layout *theirs = &queue->layout, *ours;
+	const struct enoki_ops *ops = READ_ONCE(es->ops);
 	const char *what;
 	int len;
 
 	if (queue->kind == ENOKI_QUEUE_HINTS) {
-		ours = &es->ops->hint;
+		ours = &ops->hint;
 		what = "hints";
 	} else {
-		ours = &es->ops->message;
+		ours = &ops->message;
 		what = "messages";
 	}
 	if (!ours->name[0]) {
@@ -427,7 +495,7 @@ static int enoki_hint_about(struct enoki_client *client, struct enoki_sched *es,
 		enoki_fill_info(p, &info);
 		return enoki_call_parse_hint(es, rq, client->id, p->enoki.token, &info, hint);
 	}
-	token = enoki_lend(p);
+	token = enoki_lend(rq, p);
 	if (!token)
 		return -EAGAIN;
 
@@ -503,6 +571,7 @@ static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es,
 	u64 words[ENOKI_ENTRY_WORDS];
 	struct enoki_entry *entry = (void *)words;
 	u32 waiting, nr, i;
+	int ret;
 
 	if (!enoki_half_ring(half))
 		return 0;
@@ -520,15 +589,20 @@ static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es,
 		return 0;
 	}
 	nr = enoki_within_quota(client, es, min(waiting, max));
-	if (!nr || enoki_ejected(es))
+	/* While the policy is being replaced they wait in the ring. */
+	if (!nr || READ_ONCE(es->out))
 		return 0;
 	scoped_guard (irqsave)
 		nr = min(nr, enoki_call_enter_queue(es, client->id, nr));
 
 	for (i = 0; i < nr; i++) {
 		enoki_entry_copy(words, half);
+		ret = enoki_hint(client, es, entry->tid, entry->data);
+		/* That was not its policy's answer: nobody was there. */
+		if (ret == -ENODEV && READ_ONCE(es->out))
+			return i;
 		enoki_hint_counted(client);
-		if (enoki_hint(client, es, entry->tid, entry->data))
+		if (ret)
 			enoki_ring_dropped(half, ++client->nr_refused);
 		WRITE_ONCE(half->at, half->at + 1);
 		/* Only now may the entry be written again. */
@@ -567,6 +641,7 @@ static int enoki_hint_after_ring(struct enoki_client *client, struct enoki_sched
 				 const void *hint)
 {
 	struct enoki_half *half = &client->hints;
+	int ret;
 
 	enoki_read_hints(client, es, ENOKI_HINTS_A_CALL);
 	if (half->ring && enoki_ring_used(half, &half->ring->tail))
@@ -574,9 +649,14 @@ static int enoki_hint_after_ring(struct enoki_client *client, struct enoki_sched
 	if (!enoki_within_quota(client, es, 1))
 		return -EDQUOT;
 
+	ret = enoki_hint(client, es, tid, hint);
+	/* Nobody was there to take it. */
+	if (ret == -ENODEV && READ_ONCE(es->out))
+		return enoki_ejected(es) ? ret : -EAGAIN;
+
 	enoki_hint_counted(client);
 
-	return enoki_hint(client, es, tid, hint);
+	return ret;
 }
 
 /**
@@ -598,7 +678,7 @@ int enoki_client_hint(struct enoki_client *client, s32 tid, const void *hint, u3
 	es = rcu_dereference(client->es);
 	if (!es || enoki_ejected(es))
 		return -ENODEV;
-	if (!client->hinting || size != es->ops->hint.size)
+	if (!client->hinting || size != READ_ONCE(es->ops)->hint.size)
 		return -EINVAL;
 
 	enoki_begin_to_read(client);

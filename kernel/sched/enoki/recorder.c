@@ -16,7 +16,7 @@
 static_assert(sizeof(struct enoki_record) == 32);
 static_assert((int)ENOKI_EV_task_new == (int)ENOKI_RECORD_TASK_NEW);
 static_assert((int)ENOKI_EV_pick_next_task == (int)ENOKI_RECORD_PICK_NEXT_TASK);
-static_assert((int)ENOKI_EV_parse_hint == (int)ENOKI_RECORD_PARSE_HINT);
+static_assert((int)ENOKI_EV_reregister_init == (int)ENOKI_RECORD_REREGISTER_INIT);
 
 DEFINE_STATIC_KEY_FALSE(enoki_recording);
 

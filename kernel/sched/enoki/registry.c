@@ -14,7 +14,8 @@ DEFINE_STATIC_KEY_DEFERRED_FALSE(__enoki_enabled, 10 * HZ);
 DEFINE_PER_CPU(unsigned long, enoki_calling);
 
 LIST_HEAD(enoki_scheds);
-static DEFINE_MUTEX(enoki_mutex);
+/* Of the list, and of who keeps which module. */
+DEFINE_MUTEX(enoki_mutex);
 
 static struct enoki_sched *enoki_find(u32 id)
 {
@@ -85,8 +86,11 @@ struct enoki_sched *enoki_get(u32 id)
 		return NULL;
 
 	if (!atomic_inc_not_zero(&es->users)) {
-		if (!try_module_get(es->ops->owner))
+		struct module *owner = READ_ONCE(es->ops)->owner;
+
+		if (!try_module_get(owner))
 			return NULL;
+		es->pinned = owner;
 		static_branch_inc(&__enoki_enabled.key);
 		atomic_set(&es->users, 1);
 		enoki_watch();
@@ -101,7 +105,8 @@ static void enoki_put_locked(struct enoki_sched *es)
 	guard(mutex)(&enoki_mutex);
 	if (atomic_dec_and_test(&es->users)) {
 		static_branch_slow_dec_deferred(&__enoki_enabled);
-		module_put(es->ops->owner);
+		module_put(es->pinned);
+		es->pinned = NULL;
 	}
 }
 
@@ -175,14 +180,16 @@ void enoki_give_to_free(struct enoki_sched *es, struct enoki_task *task)
  * @info: the task
  * @tokenp: set to it
  *
- * Context: may sleep.
+ * Context: may sleep, with enoki_sched::calls read-locked.
  * Return: 0, or a negative errno: the policy's, with which it refuses the task, or -ENOMEM.
  */
 int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
 		     struct enoki_task **tokenp)
 {
-	struct enoki_receipt *receipt = kmalloc_obj(*receipt);
+	struct enoki_receipt *receipt = kzalloc_obj(*receipt);
 	int ret;
+
+	lockdep_assert_held_read(&es->calls);
 
 	if (!receipt)
 		return -ENOMEM;
@@ -193,12 +200,35 @@ int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
 		return ret;
 	}
 	receipt->token->receipt = receipt;
+	receipt->token->epoch = es->epoch;
 	*tokenp = receipt->token;
 
 	guard(raw_spinlock_irqsave)(&es->lock);
 	list_add_tail(&receipt->node, &es->receipts);
 
 	return 0;
+}
+
+/**
+ * enoki_token_placed - a task has a token from now on
+ * @token: the token
+ *
+ * Until then somebody else leads to it.
+ */
+void enoki_token_placed(struct enoki_task *token)
+{
+	WRITE_ONCE(token->receipt->placed, true);
+}
+
+static void enoki_token_free_by(struct enoki_sched *es, const struct enoki_ops *ops,
+				struct enoki_task *token)
+{
+	struct enoki_receipt *receipt = token->receipt;
+
+	scoped_guard (raw_spinlock_irqsave, &es->lock)
+		list_del(&receipt->node);
+	kfree(receipt);
+	ops->free_task(token);
 }
 
 /**
@@ -210,12 +240,9 @@ int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
  */
 void enoki_token_free(struct enoki_sched *es, struct enoki_task *token)
 {
-	struct enoki_receipt *receipt = token->receipt;
-
-	scoped_guard (raw_spinlock_irqsave, &es->lock)
-		list_del(&receipt->node);
-	kfree(receipt);
-	es->ops->free_task(token);
+	/* By the version that made it. */
+	guard(rwsem_read)(&es->calls);
+	enoki_token_free_by(es, enoki_is_current(es, token) ? es->ops : es->before, token);
 }
 
 /**
@@ -300,18 +327,23 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 	struct enoki_task_info info;
 	struct enoki_task *token;
 	struct task_struct *p;
+	int ret;
 
 	while ((p = enoki_first_without_token(es))) {
 		enoki_fill_info(p, &info);
-		if (enoki_token_make(es, &info, &token)) {
+		scoped_guard (rwsem_read, &es->calls)
+			ret = enoki_token_make(es, &info, &token);
+		if (ret) {
 			put_task_struct(p);
 			break;
 		}
 
 		scoped_guard (task_rq_lock, p) {
-			if (p->enoki.es == es && !p->enoki.token) {
+			if (p->enoki.es == es && !p->enoki.token &&
+			    enoki_is_current(es, token)) {
 				token->es = es;
 				token->slot = p->enoki.slot->nr;
+				enoki_token_placed(token);
 				p->enoki.token = token;
 				p->enoki.flags |= ENOKI_P_CHANGED;
 				token = NULL;
@@ -323,11 +355,47 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 	}
 }
 
+/* A token of the version that was replaced, if one is left. @*flying: one that has no task yet. */
+static struct enoki_task *enoki_forgotten_token(struct enoki_sched *es, bool *flying)
+{
+	struct enoki_receipt *receipt;
+
+	*flying = false;
+	guard(raw_spinlock_irqsave)(&es->lock);
+	list_for_each_entry(receipt, &es->receipts, node) {
+		if (enoki_is_current(es, receipt->token))
+			continue;
+		if (READ_ONCE(receipt->placed))
+			return receipt->token;
+		*flying = true;
+	}
+
+	return NULL;
+}
+
+/*
+ * No task has a token of the version that was replaced, its data is gone, and what was on
+ * the lists has been freed: nothing leads to those that are left, but for those that were
+ * made in the last moment.
+ */
+static void enoki_free_forgotten(struct enoki_sched *es)
+{
+	struct enoki_task *token;
+	bool flying;
+
+	while ((token = enoki_forgotten_token(es, &flying)))
+		enoki_token_free_by(es, es->before, token);
+	if (!flying)
+		WRITE_ONCE(es->retiring, false);
+}
+
 static void enoki_work_fn(struct work_struct *work)
 {
 	struct enoki_sched *es = container_of(work, struct enoki_sched, work);
 	struct llist_node *slots, *node, *next;
 	struct enoki_slot *slot, *tmp;
+	/* What was put on the lists before that is on them now: pairs with enoki_retire(). */
+	bool retiring = smp_load_acquire(&es->retiring);
 	int puts;
 
 	/* First the users: each one's token was put on its list before. */
@@ -337,6 +405,8 @@ static void enoki_work_fn(struct work_struct *work)
 	llist_for_each_safe(node, next, llist_del_all(&es->freed))
 		enoki_token_free(es, enoki_of_node(node));
 
+	if (retiring)
+		enoki_free_forgotten(es);
 	if (!enoki_ejected(es))
 		enoki_renew_tokens(es);
 
@@ -347,6 +417,9 @@ static void enoki_work_fn(struct work_struct *work)
 	while (puts--)
 		enoki_put_locked(es);
 }
+
+/* One upgrade, or removal of a policy, at a time. */
+DEFINE_MUTEX(enoki_change_mutex);
 
 /* A policy's name is also that of a directory, and stands in lines of text. */
 static bool enoki_name_usable(const char *name)
@@ -361,7 +434,7 @@ static bool enoki_name_usable(const char *name)
 }
 
 /* It is compared as bytes, so what follows its name must be zero. */
-static bool enoki_layout_usable(const struct enoki_layout *layout)
+static bool enoki_layout_usable(const struct enoki_layout *layout, u32 max)
 {
 	size_t len = strnlen(layout->name, sizeof(layout->name));
 
@@ -369,7 +442,7 @@ static bool enoki_layout_usable(const struct enoki_layout *layout)
 	    memchr_inv(layout->name + len, 0, sizeof(layout->name) - len))
 		return false;
 
-	return len ? layout->size && layout->size <= ENOKI_MAX_HINT_SIZE &&
+	return len ? layout->size && layout->size <= max &&
 		     IS_ALIGNED(layout->size, sizeof(u64)) : !layout->size;
 }
 
@@ -410,7 +483,8 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 		enoki_set_error("policy %s: flags %#x are not known", ops->name, ops->flags);
 		return -EINVAL;
 	}
-	if (!enoki_layout_usable(&ops->hint) || !enoki_layout_usable(&ops->message)) {
+	if (!enoki_layout_usable(&ops->hint, ENOKI_MAX_HINT_SIZE) ||
+	    !enoki_layout_usable(&ops->message, ENOKI_MAX_HINT_SIZE)) {
 		enoki_set_error("policy %s: a hint or a message has a name and 8 to %u bytes, a multiple of 8",
 				ops->name, ENOKI_MAX_HINT_SIZE);
 		return -EINVAL;
@@ -419,6 +493,13 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 	    (!ops->register_queue || !ops->unregister_queue || !ops->enter_queue ||
 	     !ops->parse_hint)) {
 		enoki_set_error("policy %s: it has hints or messages, but not all calls for their queues",
+				ops->name);
+		return -EINVAL;
+	}
+	/* It is not copied to anywhere, so it may have any size. */
+	if (!enoki_layout_usable(&ops->state, U32_MAX) ||
+	    (ops->state.size && (!ops->reregister_prep || !ops->reregister_init))) {
+		enoki_set_error("policy %s: what it hands over has a name and a size, a multiple of 8, and calls for it",
 				ops->name);
 		return -EINVAL;
 	}
@@ -431,24 +512,15 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 	return 0;
 }
 
-static int enoki_check_unique(const struct enoki_ops *ops)
+static struct enoki_sched *enoki_find_name(const char *name)
 {
 	struct enoki_sched *es;
 
-	list_for_each_entry(es, &enoki_scheds, node) {
-		if (es->id == ops->id) {
-			enoki_set_error("policy %s: number %u is taken by policy %s",
-					ops->name, ops->id, es->name);
-			return -EEXIST;
-		}
-		if (!strcmp(es->name, ops->name)) {
-			enoki_set_error("policy %s: the name is taken, by number %u",
-					ops->name, es->id);
-			return -EEXIST;
-		}
-	}
+	list_for_each_entry(es, &enoki_scheds, node)
+		if (!strcmp(es->name, name))
+			return es;
 
-	return 0;
+	return NULL;
 }
 
 /*
@@ -488,7 +560,7 @@ static void enoki_sched_free(struct enoki_sched *es)
 	kfree(es);
 }
 
-static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *priv)
+static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build)
 {
 	struct enoki_sched *es = kzalloc_obj(*es);
 	struct enoki_prq *prq;
@@ -497,10 +569,10 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	if (!es)
 		return NULL;
 
-	es->ops = ops;
-	strscpy(es->name, ops->name);
-	es->id = ops->id;
-	es->priv = priv;
+	es->ops = build->ops;
+	es->build = build;
+	strscpy(es->name, es->ops->name);
+	es->id = es->ops->id;
 	raw_spin_lock_init(&es->lock);
 	INIT_LIST_HEAD(&es->tasks);
 	INIT_LIST_HEAD(&es->receipts);
@@ -513,6 +585,7 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	ratelimit_state_init(&es->log_limit, ENOKI_LOG_INTERVAL, ENOKI_LOG_LINES);
 	enoki_watch_init(es);
 	enoki_queues_init(es);
+	enoki_upgrade_init(es);
 	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
 	INIT_WORK(&es->log_work, enoki_log_fn);
 	init_completion(&es->released);
@@ -533,40 +606,25 @@ static struct enoki_sched *enoki_sched_alloc(const struct enoki_ops *ops, void *
 	return es;
 }
 
-/**
- * enoki_register - offer a policy to tasks
- * @ops: its calls; must stay until enoki_unregister()
- * @sched: its data; on success the registration's, freed with ops->free_sched
- *
- * Context: may sleep; from a module's init function.
- * Return: the registration, or an ERR_PTR(); last_error in sysfs then says in
- *         words what is wrong.
- */
-struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched)
+/* Put a policy that is set up into the registry. */
+static int enoki_add(struct enoki_sched *es)
 {
-	struct enoki_sched *es;
+	struct enoki_sched *other;
 	int ret;
 
-	ret = enoki_check_ops(ops);
-	if (ret)
-		return ERR_PTR(ret);
-
-	es = enoki_sched_alloc(ops, sched);
-	if (!es)
-		return ERR_PTR(-ENOMEM);
-
-	enoki_recorder_start();
-
 	guard(mutex)(&enoki_mutex);
-	ret = enoki_check_unique(ops);
-	if (ret)
-		goto err_free;
+	other = enoki_find(es->id);
+	if (other) {
+		enoki_set_error("policy %s: number %u is taken by policy %s", es->name, es->id,
+				other->name);
+		return -EEXIST;
+	}
 
 	if (list_empty(&enoki_scheds)) {
 		ret = enoki_attach_servers(true);
 		if (ret) {
 			enoki_set_error("policy %s: deadline tasks leave no bandwidth for enoki_server (see /sys/kernel/debug/sched/enoki_server)",
-					ops->name);
+					es->name);
 			goto err_servers;
 		}
 	}
@@ -576,17 +634,106 @@ struct enoki_sched *enoki_register(const struct enoki_ops *ops, void *sched)
 		goto err_servers;
 
 	list_add_tail_rcu(&es->node, &enoki_scheds);
-	pr_info("sched_enoki: policy %s %s registered as number %u\n", ops->name,
-		ops->version, ops->id);
 
-	return es;
+	return 0;
 
 err_servers:
 	if (list_empty(&enoki_scheds))
 		enoki_attach_servers(false);
+	return ret;
+}
+
+/* The first version of a policy that is loaded goes into office. */
+static int enoki_take_office(struct enoki_build *build)
+{
+	const struct enoki_ops *ops = build->ops;
+	struct enoki_sched *es = enoki_sched_alloc(build);
+	int ret;
+
+	if (!es)
+		return -ENOMEM;
+
+	ret = ops->new_sched(&es->priv);
+	if (ret)
+		goto err_free;
+
+	enoki_recorder_start();
+	ret = enoki_add(es);
+	if (ret)
+		goto err_sched;
+
+	build->es = es;
+	pr_info("sched_enoki: policy %s %s registered as number %u\n", es->name, ops->version,
+		es->id);
+
+	return 0;
+
+err_sched:
+	ops->free_sched(es->priv);
 err_free:
 	enoki_sched_free(es);
-	return ERR_PTR(ret);
+	return ret;
+}
+
+/* Every other one, which has the same number, stands by. */
+static int enoki_stand_by(struct enoki_sched *es, struct enoki_build *build)
+{
+	const struct enoki_ops *ops = build->ops;
+
+	if (ops->id != es->id) {
+		enoki_set_error("policy %s: the name is taken, by number %u (if it is another version of that, load it with id=%u)",
+				ops->name, es->id, es->id);
+		return -EEXIST;
+	}
+	if (es->standby) {
+		enoki_set_error("policy %s: version %s of module %s stands by already; remove that before",
+				es->name, es->standby->ops->version,
+				module_name(es->standby->ops->owner));
+		return -EEXIST;
+	}
+	es->standby = build;
+	build->es = es;
+	pr_info("sched_enoki: policy %s: version %s of module %s stands by for version %s; to upgrade: echo 1 > /sys/kernel/sched_enoki/%s/upgrade\n",
+		es->name, ops->version, module_name(ops->owner), es->ops->version, es->name);
+
+	return 0;
+}
+
+/**
+ * enoki_register - offer a policy to tasks, or a version of one to upgrade it to
+ * @ops: its calls; must stay until enoki_unregister()
+ *
+ * If there is a policy of that name and number already it is another version of it, and
+ * stands by.
+ *
+ * Context: may sleep; from a module's init function.
+ * Return: the registration, or an ERR_PTR(); last_error in sysfs then says in
+ *         words what is wrong.
+ */
+struct enoki_build *enoki_register(const struct enoki_ops *ops)
+{
+	struct enoki_build *build;
+	struct enoki_sched *es;
+	int ret;
+
+	ret = enoki_check_ops(ops);
+	if (ret)
+		return ERR_PTR(ret);
+
+	build = kzalloc_obj(*build);
+	if (!build)
+		return ERR_PTR(-ENOMEM);
+	build->ops = ops;
+
+	guard(mutex)(&enoki_change_mutex);
+	es = enoki_find_name(ops->name);
+	ret = es ? enoki_stand_by(es, build) : enoki_take_office(build);
+	if (ret) {
+		kfree(build);
+		return ERR_PTR(ret);
+	}
+
+	return build;
 }
 EXPORT_SYMBOL_GPL(enoki_register);
 
@@ -613,23 +760,11 @@ static void enoki_free_tokens(struct enoki_sched *es)
 			es->name, forgotten);
 }
 
-/**
- * enoki_unregister - take a policy back
- * @es: what enoki_register() returned; no task is attached to it
- *
- * Context: may sleep; from a module's exit function, which runs only when the
- * module is not pinned any more.
- */
-void enoki_unregister(struct enoki_sched *es)
+/* No task is attached, and no other version takes over. */
+static void enoki_leave_office(struct enoki_sched *es)
 {
 	int pass;
 
-	scoped_guard (mutex, &enoki_mutex) {
-		WARN_ON_ONCE(atomic_read(&es->users));
-		list_del_rcu(&es->node);
-		if (list_empty(&enoki_scheds))
-			enoki_attach_servers(false);
-	}
 	enoki_clients_part(es);
 	enoki_sysfs_del(es);
 	WRITE_ONCE(es->dying, true);
@@ -651,5 +786,41 @@ void enoki_unregister(struct enoki_sched *es)
 	flush_work(&es->log_work);
 	pr_info("sched_enoki: policy %s unregistered\n", es->name);
 	enoki_sched_free(es);
+}
+
+/**
+ * enoki_unregister - take a policy, or a version of one, back
+ * @build: what enoki_register() returned; if it is in office no task is attached to it
+ *
+ * If another version stands by that takes over.
+ *
+ * Context: may sleep; from a module's exit function, which runs only when the
+ * module is not pinned any more.
+ */
+void enoki_unregister(struct enoki_build *build)
+{
+	struct enoki_sched *es;
+
+	scoped_guard (mutex, &enoki_change_mutex) {
+		es = build->es;
+		if (es && es->build == build && !enoki_give_up_office(es)) {
+			scoped_guard (mutex, &enoki_mutex) {
+				WARN_ON_ONCE(atomic_read(&es->users));
+				list_del_rcu(&es->node);
+				if (list_empty(&enoki_scheds))
+					enoki_attach_servers(false);
+			}
+			es->removed = true;
+			if (es->standby)
+				es->standby->es = NULL;
+		} else {
+			if (es)
+				es->standby = NULL;
+			es = NULL;
+		}
+	}
+	if (es)
+		enoki_leave_office(es);
+	kfree(build);
 }
 EXPORT_SYMBOL_GPL(enoki_unregister);

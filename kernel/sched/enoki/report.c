@@ -29,6 +29,7 @@ static const char * const enoki_exit_names[ENOKI_NR_EXITS] = {
 	[ENOKI_EXIT_MISCOUNT]		= "miscount",
 	[ENOKI_EXIT_LOCK]		= "lock",
 	[ENOKI_EXIT_PANIC]		= "panic",
+	[ENOKI_EXIT_UPGRADE]		= "upgrade",
 };
 
 /**
@@ -104,6 +105,10 @@ static void enoki_say_why(struct enoki_report *report, enum enoki_exit why,
 	case ENOKI_EXIT_PANIC:
 		enoki_say(report, "CPU %d panicked in the policy, in %s, and does not leave it any more\n",
 			  of->cpu, enoki_event_name(of->call));
+		break;
+	case ENOKI_EXIT_UPGRADE:
+		enoki_say(report, "CPU %d waited for %llu ms while another version was to take over\n",
+			  of->cpu, ms);
 		break;
 	case ENOKI_EXIT_SYSRQ:
 		enoki_say(report, "somebody asked for it with sysrq\n");

@@ -96,24 +96,27 @@ static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char
 static ssize_t version_show(struct kobject *kobj, struct kobj_attribute *attr,
 			    char *buf)
 {
-	return sysfs_emit(buf, "%s\n", enoki_of_kobj(kobj)->ops->version);
+	/* Another version may replace it, and its module may go. */
+	guard(rcu)();
+	return sysfs_emit(buf, "%s\n", READ_ONCE(enoki_of_kobj(kobj)->ops)->version);
 }
 
 static ssize_t module_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
 {
-	return sysfs_emit(buf, "%s\n", module_name(enoki_of_kobj(kobj)->ops->owner));
+	guard(rcu)();
+	return sysfs_emit(buf, "%s\n", module_name(READ_ONCE(enoki_of_kobj(kobj)->ops)->owner));
 }
 
 /* The words of enoki_exit_name(). */
 static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	enum enoki_exit why = READ_ONCE(enoki_of_kobj(kobj)->ejected);
+	struct enoki_sched *es = enoki_of_kobj(kobj);
 
-	if (!why)
+	if (!enoki_ejected(es))
 		return sysfs_emit(buf, "in office\n");
 
-	return sysfs_emit(buf, "ejected: %s\n", enoki_exit_name(why));
+	return sysfs_emit(buf, "ejected: %s\n", enoki_exit_name(READ_ONCE(es->out)));
 }
 
 static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr,
@@ -131,6 +134,35 @@ static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr,
 	enoki_eject(es, ENOKI_EXIT_REQUEST, NULL);
 
 	return count;
+}
+
+static ssize_t standby_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return enoki_standby_show(enoki_of_kobj(kobj), buf);
+}
+
+static ssize_t upgrade_store(struct kobject *kobj, struct kobj_attribute *attr,
+			     const char *buf, size_t count)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	bool on;
+
+	if (kstrtobool(buf, &on) || !on) {
+		enoki_set_error("policy %s: write 1 to upgrade, to replace it by the version that stands by",
+				es->name);
+		return -EINVAL;
+	}
+
+	return enoki_upgrade(es) ?: count;
+}
+
+static ssize_t upgrades_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const struct enoki_upgrades *up = &enoki_of_kobj(kobj)->upgrades;
+
+	return sysfs_emit(buf, "done %llu\nkept %llu\nrefused %llu\nretries %llu\nblackout_ns %llu\nwaited_ns %llu\n",
+			  up->done, up->kept, up->refused, up->retries, up->blackout_ns,
+			  up->waited_ns);
 }
 
 /* Read a number for @what of a policy; in words if it is none or out of range. */
@@ -186,6 +218,7 @@ static struct kobj_attribute enoki_##_name##_attr = __ATTR_RW(_name)
 
 ENOKI_UINT_ATTR(budget, 0, INT_MAX);
 ENOKI_UINT_ATTR(max_hold_ms, 1, ENOKI_MAX_TIMEOUT_MS);
+ENOKI_UINT_ATTR(max_blackout_ms, 1, ENOKI_MAX_TIMEOUT_MS);
 ENOKI_UINT_ATTR(max_rejects, 0, INT_MAX);
 ENOKI_UINT_ATTR(hint_quota, 0, INT_MAX);
 
@@ -226,6 +259,8 @@ static const char * const enoki_event_names[ENOKI_NR_EVENTS] = {
 	[ENOKI_EV_unregister_queue]    = "unregister_queue",
 	[ENOKI_EV_enter_queue]         = "enter_queue",
 	[ENOKI_EV_parse_hint]          = "parse_hint",
+	[ENOKI_EV_reregister_prep]     = "reregister_prep",
+	[ENOKI_EV_reregister_init]     = "reregister_init",
 	[ENOKI_EV_slice_end]           = "slice_end",
 	[ENOKI_EV_override]            = "override",
 };
@@ -313,6 +348,9 @@ static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
 static struct kobj_attribute enoki_clients_attr = __ATTR_RO(clients);
+static struct kobj_attribute enoki_standby_attr = __ATTR_RO(standby);
+static struct kobj_attribute enoki_upgrade_attr = __ATTR_WO(upgrade);
+static struct kobj_attribute enoki_upgrades_attr = __ATTR_RO(upgrades);
 
 static struct attribute *enoki_sched_attrs[] = {
 	&enoki_id_attr.attr,
@@ -330,6 +368,10 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_rejected_attr.attr,
 	&enoki_hint_quota_attr.attr,
 	&enoki_clients_attr.attr,
+	&enoki_standby_attr.attr,
+	&enoki_upgrade_attr.attr,
+	&enoki_upgrades_attr.attr,
+	&enoki_max_blackout_ms_attr.attr,
 	NULL,
 };
 ATTRIBUTE_GROUPS(enoki_sched);

@@ -253,11 +253,11 @@ int enoki_timers_init(struct enoki_sched *es)
 {
 	unsigned int i;
 
-	es->timers = kcalloc(es->ops->nr_timers, sizeof(*es->timers), GFP_KERNEL);
+	es->timers = kcalloc(ENOKI_MAX_TIMERS, sizeof(*es->timers), GFP_KERNEL);
 	if (!es->timers)
 		return -ENOMEM;
 
-	for (i = 0; i < es->ops->nr_timers; i++) {
+	for (i = 0; i < ENOKI_MAX_TIMERS; i++) {
 		es->timers[i].es = es;
 		hrtimer_setup(&es->timers[i].hrtimer, enoki_timer_fn, CLOCK_MONOTONIC,
 			      HRTIMER_MODE_REL_HARD);
@@ -276,7 +276,7 @@ void enoki_timers_cancel(struct enoki_sched *es)
 {
 	unsigned int i;
 
-	for (i = 0; i < es->ops->nr_timers; i++)
+	for (i = 0; i < ENOKI_MAX_TIMERS; i++)
 		hrtimer_cancel(&es->timers[i].hrtimer);
 }
 
@@ -297,6 +297,7 @@ int enoki_timer_arm(struct enoki_sched *es, u32 nr, u64 delay_ns)
 	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying) || enoki_ejected(es))
 		return -EINVAL;
 
+	WRITE_ONCE(es->timers[nr].epoch, es->epoch);
 	/* All of them may be armed on this CPU. */
 	least_ns = ENOKI_TIMER_SHARE * es->ops->nr_timers * READ_ONCE(es->timers[nr].took_ns);
 	delay_ns = clamp_t(u64, delay_ns, max(least_ns, ENOKI_MIN_SLICE_NS), KTIME_MAX);

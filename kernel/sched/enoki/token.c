@@ -271,7 +271,7 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token = ent->token;
 
-	if (unlikely(!token || enoki_ejected(ent->es))) {
+	if (unlikely(!token || enoki_shut(ent->es, rq, token))) {
 		enoki_set_state(p, ENOKI_ORPHAN);
 		/* Again, if there was no memory for a new one. */
 		if (!token)
@@ -291,17 +291,10 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 	return token;
 }
 
-/*
- * Let the policy see a task whose token the class owns. Its run queue is locked, or
- * its pi_lock while it is off the CPU. Return: the token for the length of one call,
- * or NULL if it was lost or the policy has been ejected.
- */
-static __always_inline struct enoki_task *enoki_lend(struct task_struct *p)
+/* Make the token of a task, which the class owns, what the policy may see for one call. */
+static __always_inline struct enoki_task *enoki_lend_begun(struct task_struct *p)
 {
 	struct enoki_task *token = p->enoki.token;
-
-	if (unlikely(!token || enoki_ejected(p->enoki.es)))
-		return NULL;
 
 	enoki_refresh(p, token);
 	/* So that services know whose it is. The next grant has another. */
@@ -309,6 +302,21 @@ static __always_inline struct enoki_task *enoki_lend(struct task_struct *p)
 	token->cpu = task_cpu(p);
 
 	return token;
+}
+
+/*
+ * Let the policy see a task whose token the class owns. Its run queue @rq is locked.
+ * Return: the token for the length of one call, or NULL if it was lost or the policy has
+ * been ejected.
+ */
+static __always_inline struct enoki_task *enoki_lend(struct rq *rq, struct task_struct *p)
+{
+	struct enoki_task *token = p->enoki.token;
+
+	if (unlikely(!token || enoki_shut(p->enoki.es, rq, token)))
+		return NULL;
+
+	return enoki_lend_begun(p);
 }
 
 /**
@@ -345,9 +353,11 @@ void enoki_lost(struct rq *rq, struct task_struct *p)
 bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
-	struct enoki_task *back;
+	bool shut = enoki_shut(ent->es, rq, ent->token);
+	struct enoki_task *back = NULL;
 
-	back = enoki_call_migrate_task_rq(ent->es, rq, p, why);
+	if (likely(!shut))
+		back = enoki_call_migrate_task_rq(ent->es, rq, p, why);
 	/* From here on the last grant is worth nothing, whoever has it. */
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
 	if (likely(back == ent->token))
@@ -356,12 +366,14 @@ bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why)
 	ent->token = NULL;
 	if (back)
 		enoki_token_drop(back);
-	if (!enoki_ejected(ent->es)) {
-		/* A rescue is an offence already, and counted. */
-		if (why != ENOKI_LEAVE_RESCUE)
-			enoki_lost(rq, p);
-		enoki_defer(ent->es);
-	}
+	/* Whoever has it cannot be asked, and keeps it. */
+	if (shut)
+		return false;
+
+	/* A rescue is an offence already, and counted. */
+	if (why != ENOKI_LEAVE_RESCUE)
+		enoki_lost(rq, p);
+	enoki_defer(ent->es);
 
 	return false;
 }

@@ -162,7 +162,7 @@ static void enoki_watch_counts(struct rq *rq)
 	struct enoki_prq *prq;
 
 	list_for_each_entry(prq, &rq->enoki.active, node)
-		if (!enoki_ejected(prq->es))
+		if (!enoki_shut(prq->es, rq, NULL))
 			enoki_watch_count(rq, prq);
 }
 
@@ -182,7 +182,8 @@ static void enoki_watch_rq(struct rq *rq)
 			list_rotate_to_front(&p->enoki.run_node, &erq->runnable);
 			break;
 		}
-		if (p->enoki.state != ENOKI_QUEUED || enoki_ejected(p->enoki.es))
+		if (p->enoki.state != ENOKI_QUEUED ||
+		    enoki_shut(p->enoki.es, rq, p->enoki.token))
 			continue;
 		if (!(p->enoki.flags & ENOKI_P_SEEN)) {
 			p->enoki.flags |= ENOKI_P_SEEN;

@@ -91,7 +91,7 @@ struct hostile_task {
 static DEFINE_RAW_SPINLOCK(hostile_lock);
 static DEFINE_PER_CPU(struct list_head, hostile_queue);
 static struct hostile_task *hostile_past;
-static struct enoki_sched *hostile_sched;
+static struct enoki_build *hostile_build;
 static atomic_t hostile_turn;
 
 static bool hostile_now(enum hostile_wrong what)
@@ -110,6 +110,13 @@ static void hostile_add(struct enoki_task *task)
 	guard(raw_spinlock)(&hostile_lock);
 	/* It may be in one still, see HOSTILE_AGAIN. */
 	list_move_tail(&hostile_of(task)->node, per_cpu_ptr(&hostile_queue, task->cpu));
+}
+
+/* All it has is static. */
+static int hostile_new_sched(void **sched)
+{
+	*sched = NULL;
+	return 0;
 }
 
 static void hostile_free_sched(void *sched)
@@ -349,6 +356,7 @@ static s64 hostile_nr_queued(void *sched, const struct enoki_ctx *cx)
 static struct enoki_ops hostile_ops = {
 	.version		= "1",
 	.owner			= THIS_MODULE,
+	.new_sched		= hostile_new_sched,
 	.free_sched		= hostile_free_sched,
 	.init_task		= hostile_init_task,
 	.free_task		= hostile_free_task,
@@ -392,14 +400,14 @@ static int __init hostile_init(void)
 	/* One that fills the field leaves no room for its end, as it is meant. */
 	memcpy(hostile_ops.name, name, min(strlen(name), sizeof(hostile_ops.name)));
 
-	hostile_sched = enoki_register(&hostile_ops, NULL);
-	return PTR_ERR_OR_ZERO(hostile_sched);
+	hostile_build = enoki_register(&hostile_ops);
+	return PTR_ERR_OR_ZERO(hostile_build);
 }
 module_init(hostile_init);
 
 static void __exit hostile_exit(void)
 {
-	enoki_unregister(hostile_sched);
+	enoki_unregister(hostile_build);
 	/* A token that was never given back is nobody's but ours. */
 	kfree(hostile_past);
 }
