@@ -32,18 +32,20 @@ const WAKEUP_MARGIN: Ns = Ns::from_ms(1);
 /// The weight of nice level 0, at which virtual time passes like real time.
 const NICE_0_WEIGHT: u64 = 1024;
 
-/// What we keep for each task.
-struct Entity {
-    /// Virtual run time, on the clock of CPU `home`.
-    vruntime: u64,
-    /// The CPU on whose clock `vruntime` is.
-    home: CpuId,
-    /// The part of the task's run time that is in `vruntime`.
-    charged: Ns,
-    /// The weight with which it is in its queue's sum.
-    weight: u64,
-    /// The run time at which its turn ends.
-    turn_end: Ns,
+transfer! {
+    /// What we keep for each task.
+    struct Entity("wfq_task", 1) {
+        /// Virtual run time, on the clock of CPU `home`.
+        vruntime: u64,
+        /// The CPU on whose clock `vruntime` is.
+        home: CpuId,
+        /// The part of the task's run time that is in `vruntime`.
+        charged: Ns,
+        /// The weight with which it is in its queue's sum.
+        weight: u64,
+        /// The run time at which its turn ends.
+        turn_end: Ns,
+    }
 }
 
 impl Entity {
@@ -65,24 +67,28 @@ fn virtual_time(ran: Ns, weight: u32) -> u64 {
     ran.0.wrapping_mul(NICE_0_WEIGHT) / weight.max(1)
 }
 
-/// The task that a CPU runs, as its queue knows it.
-struct Current {
-    /// Its virtual run time when it was picked, and when that was.
-    vruntime: u64,
-    since: Ns,
-    weight: u32,
+transfer! {
+    /// The task that a CPU runs, as its queue knows it.
+    struct Current("wfq_current", 1) {
+        /// Its virtual run time when it was picked, and when that was.
+        vruntime: u64,
+        since: Ns,
+        weight: u32,
+    }
 }
 
-/// A CPU's queue.
-struct Queue {
-    /// The tasks that wait, by virtual run time.
-    waiting: TreeQueue<Entity>,
-    /// The virtual run time that none that wait here is much behind; it only grows.
-    min_vruntime: u64,
-    /// The sum of the weights of those that wait.
-    weight: u64,
-    /// What runs, if we picked it.
-    current: Option<Current>,
+transfer! {
+    /// A CPU's queue.
+    struct Queue("wfq_queue", 1) {
+        /// The tasks that wait, by virtual run time.
+        waiting: TreeQueue<Entity>,
+        /// The virtual run time that none that wait here is much behind; it only grows.
+        min_vruntime: u64,
+        /// The sum of the weights of those that wait.
+        weight: u64,
+        /// What runs, if we picked it.
+        current: Option<Current>,
+    }
 }
 
 impl Queue {
@@ -143,9 +149,11 @@ impl Queue {
 
 type Token = Schedulable<Entity>;
 
-/// The scheduler.
-struct Wfq {
-    queues: CpuMap<Lock<Queue>>,
+transfer! {
+    /// The scheduler, all of which is handed over to the next version.
+    struct Wfq("wfq", 1) {
+        queues: CpuMap<Lock<Queue>>,
+    }
 }
 
 impl Wfq {
@@ -366,10 +374,19 @@ impl Scheduler for Wfq {
     }
 }
 
+impl Upgrade for Wfq {
+    type Transfer = Wfq;
+
+    fn reregister_prep(&mut self, _ctx: &mut Ctx<'_>) -> &mut Wfq {
+        self
+    }
+}
+
 module_enoki_scheduler! {
     type: Wfq,
     name: "enoki_wfq",
     authors: ["Enoki"],
     description: "A weighted fair queuing CPU scheduler",
     license: "GPL",
+    with: [upgrade],
 }
