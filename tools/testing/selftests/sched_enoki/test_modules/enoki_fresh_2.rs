@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The second version of it, which begins anew.
+
+include!("relay.rs");
+
+const NAME: &str = "fresh";
+const ID: u32 = 62;
+const VERSION: &str = "2";
+
+/// What it keeps besides.
+type Extra = u64;
+
+module_enoki_scheduler! {
+    type: Relay,
+    name: "enoki_fresh_2",
+    authors: ["Enoki"],
+    description: "An Enoki policy that is replaced, version 2",
+    license: "GPL",
+    params: {
+        mode: u32 {
+            default: 0,
+            description: "What it does when it takes over, see relay.rs",
+        },
+        slow_ms: u32 {
+            default: 0,
+            description: "How long that takes, in some ms",
+        },
+    },
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The second version of it, which goes on where the other one stopped.
+
+include!("relay.rs");
+
+const NAME: &str = "relay";
+const ID: u32 = 61;
+const VERSION: &str = "2";
+
+/// What it keeps besides.
+type Extra = u64;
+
+module_enoki_scheduler! {
+    type: Relay,
+    name: "enoki_relay_2",
+    authors: ["Enoki"],
+    description: "An Enoki policy that is replaced, version 2",
+    license: "GPL",
+    with: [upgrade],
+    params: {
+        mode: u32 {
+            default: 0,
+            description: "What it does when it takes over, see relay.rs",
+        },
+        slow_ms: u32 {
+            default: 0,
+            description: "How long that takes, in some ms",
+        },
+    },
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A version of it that knows something else, and so cannot take over from the others.
+
+include!("relay.rs");
+
+const NAME: &str = "relay";
+const ID: u32 = 61;
+const VERSION: &str = "3";
+
+/// What it keeps besides.
+type Extra = [u64; 2];
+
+module_enoki_scheduler! {
+    type: Relay,
+    name: "enoki_relay_3",
+    authors: ["Enoki"],
+    description: "An Enoki policy that is replaced, version 3",
+    license: "GPL",
+    with: [upgrade],
+    params: {
+        mode: u32 {
+            default: 0,
+            description: "What it does when it takes over, see relay.rs",
+        },
+        slow_ms: u32 {
+            default: 0,
+            description: "How long that takes, in some ms",
+        },
+    },
+}
