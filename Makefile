@@ -38,7 +38,7 @@ bench-locality: ## how long a thread takes to wake up that another one wakes
 bench-arachne: ## memcached on cores of its own, and under every other class (an hour)
 	@ci/bench arachne
 
-userspace: ## the library by which programs talk to policies, in out/userspace
+userspace: ## enokictl and the library by which programs talk to policies, in out/userspace
 	@ci/userspace build
 
 soak: ## MINUTES of everything at once (KERNEL=debug, kasan, rt or another one)

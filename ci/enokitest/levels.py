@@ -350,6 +350,7 @@ def run(suite: Suite, full: bool) -> None:
         by_instructions("crowd", 1),
         ("KUnit, debug kernel", lambda: kunit("debug")),
         ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
+        ("enokictl", lambda: userspace.enokictl(kernels.build("debug"))),
         ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:

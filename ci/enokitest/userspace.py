@@ -31,21 +31,22 @@ def _run(argv: list[str], **env: str) -> None:
 
 
 def build() -> Path:
-    """Builds the library and its examples; returns a directory with all that a guest needs."""
+    """Builds the library, its examples and enokictl; returns a directory with all that a guest needs."""
     target = CACHE / "build/userspace"
     release = target / "release"
     with locked(CACHE / "build/userspace.lock", "building the user space"):
-        _run(
-            ["cargo", "build", "--locked", "--quiet", "--release", "--lib", "--examples"],
-            CARGO_HOME=str(CACHE / "cargo"),
-            CARGO_TARGET_DIR=str(target),
-        )
+        for what in (["--lib", "--examples"], ["--package", "enokictl"]):
+            _run(
+                ["cargo", "build", "--locked", "--quiet", "--release", *what],
+                CARGO_HOME=str(CACHE / "cargo"),
+                CARGO_TARGET_DIR=str(target),
+            )
         flags = ["-O2", "-Wall", "-Wextra", "-Werror", f"-I{CLIENT}/include"]
         source, program = CLIENT / "examples/sender.c", release / "examples/sender_c"
         _run(["gcc", *flags, str(source), str(release / "libenoki_client.a"), "-o", str(program)])
         for path in (
             release / "examples/sender", program, release / "examples/flood", release / "examples/overlap",
-            release / "libenoki_client.so", CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
+            release / "libenoki_client.so", release / "enokictl", CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
         ):  # fmt: skip
             _put(path, BUILT / path.parent.name / path.name)
     return BUILT
@@ -83,6 +84,17 @@ def clients(kernel: Path) -> Outcome:
     ended = machine.boot(
         ["python3", "-m", "enokitest.clients_guest", kernel / "test_modules/enoki_echo.ko", build()],
         log="clients.log",
+        env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
+        options=["--kernel", str(kernel), "--cpus", "1", "--timeout", "900"],
+    )
+    return _judged(ended, parse(ended.lines))
+
+
+def enokictl(kernel: Path) -> Outcome:
+    """enokictl does what it says, and upgrades a policy that has tasks."""
+    ended = machine.boot(
+        ["python3", "-m", "enokitest.enokictl_guest", build() / "release/enokictl", kernel / "test_modules"],
+        log="enokictl.log",
         env={"PYTHONPATH": str(CHECKOUT / "ci"), "PYTHONDONTWRITEBYTECODE": "1"},
         options=["--kernel", str(kernel), "--cpus", "1", "--timeout", "900"],
     )
@@ -135,7 +147,7 @@ def _judged(ended: machine.Ended, results: Results) -> Outcome:
 
 def main() -> int:
     """make userspace."""
-    say(f"the client library and its examples are in {build().relative_to(CHECKOUT)}/")
+    say(f"the client library, its examples and enokictl are in {build().relative_to(CHECKOUT)}/")
     return 0
 
 
