@@ -678,8 +678,8 @@ static struct task_struct *enoki_pick_from(struct rq *rq, struct enoki_prq *prq)
 		if (prev)
 			enoki_call_task_preempt(es, rq, prev);
 		p = enoki_pick_for(rq, es);
-		/* One that is new has some tasks already. */
-		if (p || READ_ONCE(es->out) != ENOKI_OUT_CHANGE)
+		/* One that is new has some tasks already, or by now all of them. */
+		if (p || enoki_ejected(es))
 			return p;
 		prev = NULL;
 	}
