@@ -362,7 +362,7 @@ TEST_UPGRADE(too_slow)
 	int i;
 
 	NEED_CPUS(2);
-	LOAD_BOTH(&relay, "enoki_relay_2", "mode=3 slow_ms=100");
+	LOAD_BOTH(&relay, "enoki_relay_2", "mode=3 slow_ms=300");
 	ASSERT_EQ(0, policy_write(&relay, "max_blackout_ms", "20"));
 	ASSERT_TRUE(crowd(&relay));
 	EXPECT_EQ(-1, upgrade(&relay));
