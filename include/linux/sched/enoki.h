@@ -432,11 +432,13 @@ void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo);
 void enoki_dump_task(const char *log_lvl, struct task_struct *p);
 bool enoki_softlockup(u32 dur_s);
 bool enoki_hardlockup(int cpu);
+bool enoki_in_policy(const struct cpumask *cpus);
 bool enoki_rcu_stall(const struct cpumask *cpus);
 #else
 static inline void enoki_dump_task(const char *log_lvl, struct task_struct *p) { }
 static inline bool enoki_softlockup(u32 dur_s) { return false; }
 static inline bool enoki_hardlockup(int cpu) { return false; }
+static inline bool enoki_in_policy(const struct cpumask *cpus) { return false; }
 static inline bool enoki_rcu_stall(const struct cpumask *cpus) { return false; }
 #endif
 

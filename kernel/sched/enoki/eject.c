@@ -419,6 +419,27 @@ bool enoki_hardlockup(int cpu)
 }
 
 /**
+ * enoki_in_policy - may one of these CPUs not leave a policy?
+ * @cpus: which
+ *
+ * It may keep its run queue locked, and so anybody who wants to look at the tasks there.
+ *
+ * Context: any, NMIs included.
+ * Return: one of them is in a policy at the moment.
+ */
+bool enoki_in_policy(const struct cpumask *cpus)
+{
+	int cpu;
+
+	guard(rcu)();
+	for_each_cpu(cpu, cpus)
+		if (enoki_called_on(cpu))
+			return true;
+
+	return false;
+}
+
+/**
  * enoki_rcu_stall - CPUs hold up RCU
  * @cpus: which
  *
