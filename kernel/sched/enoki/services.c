@@ -115,7 +115,8 @@ void enoki_log_kick(struct irq_work *irq_work)
  */
 u64 enoki_lock_wait(void)
 {
-	return local_clock();
+	/* Which goes on with interrupts off, on any machine. */
+	return ktime_get_mono_fast_ns();
 }
 EXPORT_SYMBOL_GPL(enoki_lock_wait);
 
@@ -131,7 +132,7 @@ EXPORT_SYMBOL_GPL(enoki_lock_wait);
 void enoki_lock_waited(struct enoki_sched *es, u64 since_ns)
 {
 	struct enoki_offence offence;
-	u64 now = local_clock(), last, most;
+	u64 now = ktime_get_mono_fast_ns(), last, most;
 
 	if (!es)
 		return;
@@ -145,7 +146,7 @@ void enoki_lock_waited(struct enoki_sched *es, u64 since_ns)
 		return;
 
 	offence = (struct enoki_offence){
-		.time_ns = now,
+		.time_ns = local_clock(),
 		.amount = now - since_ns,
 		.cpu = smp_processor_id(),
 		.call = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK,

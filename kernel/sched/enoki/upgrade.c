@@ -67,6 +67,15 @@ static DEFINE_PER_CPU(u64, enoki_waited_ns);
  * The gate.
  */
 
+/*
+ * It goes on with interrupts off. Where the clock that counts cycles is not to be relied on,
+ * local_clock() stands still after a tick.
+ */
+static u64 enoki_gate_clock(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
 /**
  * enoki_wait_at_gate - wait until a policy has been replaced
  * @es: the policy
@@ -76,13 +85,13 @@ static DEFINE_PER_CPU(u64, enoki_waited_ns);
  */
 bool enoki_wait_at_gate(struct enoki_sched *es)
 {
-	u64 since = local_clock(), most, waited = 0;
+	u64 since = enoki_gate_clock(), most, waited = 0;
 	struct enoki_offence offence;
 
 	most = (u64)READ_ONCE(es->max_blackout_ms) * NSEC_PER_MSEC;
 	while (READ_ONCE(es->out) == ENOKI_OUT_GATE) {
 		cpu_relax();
-		waited = local_clock() - since;
+		waited = enoki_gate_clock() - since;
 		if (waited <= most)
 			continue;
 		offence = (struct enoki_offence){
@@ -148,7 +157,7 @@ static bool enoki_sweep(int cpu, unsigned int seq, u64 deadline)
 	struct rq *rq = cpu_rq(cpu);
 
 	while (!raw_spin_rq_trylock(rq)) {
-		if ((s64)(local_clock() - deadline) > 0)
+		if ((s64)(enoki_gate_clock() - deadline) > 0)
 			return false;
 		cpu_relax();
 	}
@@ -165,7 +174,7 @@ static bool enoki_await_call(struct enoki_sched *es, int cpu, u64 deadline)
 
 	/* Pairs with the release in enoki_leave(). */
 	while ((void *)(smp_load_acquire(calling) & ~ENOKI_CALL_MASK) == es) {
-		if ((s64)(local_clock() - deadline) > 0)
+		if ((s64)(enoki_gate_clock() - deadline) > 0)
 			return false;
 		cpu_relax();
 	}
@@ -189,7 +198,7 @@ static bool enoki_close_gate(struct enoki_sched *es, u64 patience_ns)
 	/* Pairs with the one in enoki_enter(): one of us sees the other. */
 	smp_mb();
 
-	deadline = local_clock() + patience_ns;
+	deadline = enoki_gate_clock() + patience_ns;
 	for_each_possible_cpu(cpu)
 		if (!enoki_sweep(cpu, es->gate_seq, deadline))
 			return false;
@@ -319,7 +328,7 @@ static int enoki_try_swap(struct enoki_sched *es, struct enoki_upgrade *up, u64 
 	u64 since;
 
 	guard(irqsave)();
-	since = local_clock();
+	since = enoki_gate_clock();
 	if (enoki_close_gate(es, patience_ns)) {
 		ret = enoki_swap(es, up);
 		if (!ret && !up->keep)
@@ -328,7 +337,7 @@ static int enoki_try_swap(struct enoki_sched *es, struct enoki_upgrade *up, u64 
 	if (!enoki_open_gate(es, out) && ret)
 		return -ENODEV;
 	if (!ret)
-		es->upgrades.blackout_ns = local_clock() - since;
+		es->upgrades.blackout_ns = enoki_gate_clock() - since;
 
 	return ret;
 }
