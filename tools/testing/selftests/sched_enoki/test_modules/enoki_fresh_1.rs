@@ -7,9 +7,11 @@ include!("relay.rs");
 const NAME: &str = "fresh";
 const ID: u32 = 62;
 const VERSION: &str = "1";
+const KEEPS: bool = false;
 
-/// What it keeps besides.
+/// What it keeps besides, and for each task.
 type Extra = u64;
+type TaskExtra = u64;
 
 module_enoki_scheduler! {
     type: Relay,

@@ -7,9 +7,11 @@ include!("relay.rs");
 const NAME: &str = "relay";
 const ID: u32 = 61;
 const VERSION: &str = "1";
+const KEEPS: bool = true;
 
-/// What it keeps besides.
+/// What it keeps besides, and for each task.
 type Extra = u64;
+type TaskExtra = u64;
 
 module_enoki_scheduler! {
     type: Relay,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //
 // Two versions of one policy, to be replaced by each other: included by modules that say what
-// their `NAME`, `ID` and `VERSION` are, and what else they keep, `Extra`. `../upgrade.c` says what
-// must come of it.
+// their `NAME`, `ID` and `VERSION` are, whether it is handed over what they know, `KEEPS`, and what
+// else they keep, `Extra`, also for each task, `TaskExtra`. `../upgrade.c` says what must come of
+// it.
 
 use enoki::prelude::*;
 
@@ -25,8 +26,14 @@ transfer! {
     struct TaskState("relay_task", 1) {
         /// How often it was picked, by whatever version.
         picks: u64,
+        /// By which version this was made.
+        made_by: u64,
+        extra: TaskExtra,
     }
 }
+
+/// The version, as tasks know it.
+const MADE_BY: u64 = VERSION.as_bytes()[0] as u64;
 
 type Token = Schedulable<TaskState>;
 
@@ -79,7 +86,11 @@ impl Scheduler for Relay {
         if self.mode == mode::NO_TASKS {
             return Err(EPERM);
         }
-        Ok(TaskState { picks: 0 })
+        Ok(TaskState {
+            picks: 0,
+            made_by: MADE_BY,
+            extra: TaskExtra::default(),
+        })
     }
 
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Token) {
@@ -98,6 +109,10 @@ impl Scheduler for Relay {
         }
         let mut task = queue.pop_front()?;
         let state = task.state_mut();
+        assert!(
+            KEEPS || state.made_by == MADE_BY,
+            "a token of another version"
+        );
         state.picks = state.picks.wrapping_add(1);
         Some(cpu.claim(task).ok()?.slice(Ns::from_ms(2)))
     }
