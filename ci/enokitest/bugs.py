@@ -65,7 +65,7 @@ def seen(bug: Bug) -> Outcome:
         return Outcome(Results(failed=[f"{bug.test} passes although: {bug.what}"]), outcome.note)
     # What ends the run early is more to the point than what did not run any more.
     first = next((name for name in failed if "did not run" not in name), failed[0])
-    return Outcome(Results(passed=1), first[:100])
+    return Outcome(Results(passed=1), first.partition("\n")[0][:100])
 
 
 def main() -> int:

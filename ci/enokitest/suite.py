@@ -77,7 +77,7 @@ class Suite:
             parts.append(f"{len(got.failed)} FAILED")
         print(f"{name:34} {', '.join(parts):34} {seconds:6.0f} s  {outcome.note}".rstrip(), flush=True)
         for line in got.failed[:SHOWN]:
-            print(f"    FAILED {line}", flush=True)
+            print(f"    FAILED {line}".replace("\n", "\n           "), flush=True)
         if len(got.failed) > SHOWN:
             print(f"    and {len(got.failed) - SHOWN} more", flush=True)
 

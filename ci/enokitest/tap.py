@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 
 RESULT = re.compile(r"^(?P<indent>(?:    |# )*)(?P<word>ok|not ok) (?P<number>\d+)\b[ -]*(?P<name>.*)$")
 PLAN = re.compile(r"^(?P<indent>(?:    |# )*)1\.\.(?P<count>\d+)(?P<rest>.*)$")
+# What a test says of why it fails: where, and what it had expected or waited for.
+REASON = re.compile(r"^# (?P<words>\w+\.[ch]:\d+: ?.*)$")
+REASONS = 4
 STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[[^]]*\])? ")
 
 
 @dataclass
 class Results:
-    """How many tests passed and were skipped, and the names of those that failed."""
+    """How many tests passed and were skipped, and the names of those that failed.
+
+    What a failed test said stands below its name, in lines of its own.
+    """
 
     passed: int = 0
     skipped: list[str] = field(default_factory=list)
@@ -51,6 +57,7 @@ def parse(lines: Iterable[str]) -> Results:
     """Counts leaves: a result whose subtests were counted is not counted again."""
     results = Results()
     levels: list[_Level] = []
+    said: list[str] = []
 
     def close(depth: int) -> None:
         """Ends the levels deeper than depth; planned tests that never came have failed."""
@@ -89,9 +96,12 @@ def parse(lines: Iterable[str]) -> Results:
             if directive == "SKIP":
                 results.skipped.append(f"{name}: {reason}" if reason else name)
             elif bad and directive != "TODO":
-                results.failed.append(name or f"test {found['number']}")
+                results.failed.append("\n".join([name or f"test {found['number']}", *said[:REASONS]]))
             else:
                 results.passed += 1
+            said = []
+        elif reason_given := REASON.match(text):
+            said.append(reason_given["words"])
         elif text.startswith("Bail out!"):
             results.failed.append(text)
     close(0)

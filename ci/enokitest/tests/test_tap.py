@@ -18,6 +18,15 @@ class Tap(unittest.TestCase):
         )
         self.assertEqual((got.passed, got.failed, got.skipped), (1, ["enoki.b"], ["enoki.c: needs 2 CPUs"]))
 
+    def test_reasons(self) -> None:
+        got = parse(
+            "1..3\n# a.c:3:one:Expected 1 (1) == 2 (2)\nok 1 x.one\n#  RUN           x.two ...\n"
+            "# a.c:7: awaited in vain: b()\n#   /sys/c: 3\n# a.c:8:two:Expected 0 (0) != b() (0)\n"
+            "# two: Test failed\nnot ok 2 x.two\nnot ok 3 x.three\n"
+        )
+        told = "x.two\na.c:7: awaited in vain: b()\na.c:8:two:Expected 0 (0) != b() (0)"
+        self.assertEqual((got.passed, got.failed), (1, [told, "x.three"]))
+
     def test_missing(self) -> None:
         got = parse("1..4\nok 1 a\nok 2 b\n")
         self.assertEqual((got.passed, got.failed), (2, ["2 planned tests did not run"]))
