@@ -192,8 +192,9 @@ impl<'c> Ctx<'c> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if the client has not read enough of those before. [`SendError::Gone`]
-    /// if it takes no messages (any more).
+    /// [`SendError::Full`] if the client has not read enough of those before, and in
+    /// [`reregister_init`](crate::upgrade::Upgrade::reregister_init), as that may be undone.
+    /// [`SendError::Gone`] if it takes no messages (any more).
     #[inline]
     pub fn send<M: Hint>(&self, queue: QueueId<M>, message: &M) -> Result<(), SendError> {
         // SAFETY: By the requirements of `from_raw()`, `es` is a live registration.

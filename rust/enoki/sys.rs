@@ -331,7 +331,7 @@ pub(crate) unsafe fn queue_send(es: *mut RawSched, queue: u64, message: &[u8]) -
     match sent {
         0 => Ok(()),
         // `to_result()` would print what is no error number.
-        err if err == code::ENOSPC.to_errno() => Err(code::ENOSPC),
+        err if err == code::ENOSPC.to_errno() || err == code::EBUSY.to_errno() => Err(code::ENOSPC),
         _ => Err(code::ENOENT),
     }
 }

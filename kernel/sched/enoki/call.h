@@ -89,6 +89,12 @@ static inline struct enoki_sched *enoki_called_on(int cpu)
 	return (void *)(READ_ONCE(per_cpu(enoki_calling, cpu)) & ~ENOKI_CALL_MASK);
 }
 
+/* Is this CPU in that call? Interrupts are off. */
+static inline bool enoki_is_called_for(enum enoki_event ev)
+{
+	return (__this_cpu_read(enoki_calling) & ENOKI_CALL_MASK) == ev;
+}
+
 static __always_inline void enoki_call_begin(struct enoki_sched *es, enum enoki_event ev)
 {
 	lockdep_assert_irqs_disabled();
@@ -353,8 +359,6 @@ static inline void enoki_call_##_op(struct enoki_sched *es, _type arg)		\
 ENOKI_EVENT_CALL(cpu_online, s32)
 ENOKI_EVENT_CALL(cpu_offline, s32)
 
-ENOKI_EVENT_CALL(unregister_queue, u64)
-
 static inline void enoki_call_timer_fired(struct enoki_sched *es, u32 timer)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
@@ -367,54 +371,80 @@ static inline void enoki_call_timer_fired(struct enoki_sched *es, u32 timer)
 	enoki_leave();
 }
 
-/* Queues: the policy has layouts for them. */
+/* Queues: the policy has layouts for them, which are those of the client. */
 
-static inline int enoki_call_register_queue(struct enoki_sched *es, u64 queue, u32 kind)
+static inline int enoki_call_register_queue(struct enoki_sched *es,
+					    const struct enoki_client *client, u32 kind)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
-	int ret;
+	int ret = -ENODEV;
 
 	if (!enoki_enter(es, ENOKI_EV_register_queue))
 		return -ENODEV;
 
-	enoki_note(es, ENOKI_EV_register_queue, &cx, 0, queue);
-	ret = ENOKI_ASK_INSIDE(es, register_queue, &cx, queue, kind);
+	if (enoki_understands(es, client)) {
+		enoki_note(es, ENOKI_EV_register_queue, &cx, 0, client->id);
+		ret = ENOKI_ASK_INSIDE(es, register_queue, &cx, client->id, kind);
+	}
 	enoki_leave();
 
 	return ret;
 }
 
-static inline u32 enoki_call_enter_queue(struct enoki_sched *es, u64 queue, u32 nr)
+static inline void enoki_call_unregister_queue(struct enoki_sched *es,
+					       const struct enoki_client *client)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
-	u32 wanted;
+
+	if (!enoki_enter(es, ENOKI_EV_unregister_queue))
+		return;
+
+	if (enoki_understands(es, client))
+		ENOKI_TELL_INSIDE(es, unregister_queue, &cx, client->id);
+	enoki_leave();
+}
+
+static inline u32 enoki_call_enter_queue(struct enoki_sched *es,
+					 const struct enoki_client *client, u32 nr)
+{
+	struct enoki_ctx cx = enoki_local_ctx(es);
+	u32 wanted = 0;
 
 	if (!enoki_enter(es, ENOKI_EV_enter_queue))
 		return 0;
 
-	wanted = ENOKI_ASK_INSIDE(es, enter_queue, &cx, queue, nr);
-	enoki_note(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
+	if (enoki_understands(es, client)) {
+		wanted = ENOKI_ASK_INSIDE(es, enter_queue, &cx, client->id, nr);
+		enoki_note(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
+	}
 	enoki_leave();
 
 	return wanted;
 }
 
 /* With @rq, which is locked, if the hint is about a task: @info is NULL if that is lent. */
-static inline int enoki_call_parse_hint(struct enoki_sched *es, struct rq *rq, u64 queue,
+static inline int enoki_call_parse_hint(struct enoki_sched *es, struct rq *rq,
+					const struct enoki_client *client,
 					struct enoki_task *task,
 					const struct enoki_task_info *info, const void *hint)
 {
 	struct enoki_ctx cx = rq ? enoki_rq_ctx(es, rq) : enoki_local_ctx(es);
-	int ret;
+	u64 queue = client->id;
+	int ret = -ENODEV;
 
-	if (rq ? enoki_shut(es, rq, task) : !enoki_enter(es, ENOKI_EV_parse_hint))
-		return -ENODEV;
-
-	enoki_note(es, ENOKI_EV_parse_hint, &cx, task ? task->info.id : 0, queue);
-	if (rq)
+	if (rq) {
+		if (enoki_shut(es, rq, task) || !enoki_understands(es, client))
+			return -ENODEV;
+		enoki_note(es, ENOKI_EV_parse_hint, &cx, task->info.id, queue);
 		return ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
+	}
 
-	ret = ENOKI_ASK_INSIDE(es, parse_hint, &cx, queue, task, info, hint);
+	if (!enoki_enter(es, ENOKI_EV_parse_hint))
+		return -ENODEV;
+	if (enoki_understands(es, client)) {
+		enoki_note(es, ENOKI_EV_parse_hint, &cx, 0, queue);
+		ret = ENOKI_ASK_INSIDE(es, parse_hint, &cx, queue, task, info, hint);
+	}
 	enoki_leave();
 
 	return ret;

@@ -298,6 +298,7 @@ struct enoki_client;
  * @pinned: the module that @users keep in memory, NULL if none; under the registry's mutex
  * @removed: the policy's module is being removed, and no other version took over
  * @gate_seq: which run queues have been locked since the gate was closed: those that have it
+ * @layouts: changes when those of hints or messages do; see enoki_client::layouts
  * @calls: read-locked by calls that may sleep, write-locked by upgrades
  * @upgrades: what is known of upgrades
  * @upgrade: the one that is being made, for @upgrade_work
@@ -365,6 +366,7 @@ struct enoki_sched {
 	bool			removed;
 	struct module		*pinned;
 	unsigned int		gate_seq;
+	unsigned int		layouts;
 	struct rw_semaphore	calls;
 	struct enoki_upgrades	upgrades;
 	struct enoki_upgrade	*upgrade;
@@ -615,6 +617,7 @@ static inline void enoki_charge_groups(struct rq *rq, struct task_struct *p, u64
 /* queue.c */
 void enoki_queues_init(struct enoki_sched *es);
 void enoki_clients_part(struct enoki_sched *es);
+bool enoki_same_layouts(const struct enoki_ops *a, const struct enoki_ops *b);
 void enoki_clients_changed(struct enoki_sched *es, const struct enoki_ops *old, bool known);
 ssize_t enoki_clients_show(struct enoki_sched *es, char *buf);
 extern struct static_key_false_deferred enoki_hinting;

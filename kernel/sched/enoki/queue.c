@@ -194,6 +194,8 @@ int enoki_client_join(struct enoki_client *client, u32 id)
 
 	client->id = atomic64_inc_return(&enoki_last_client) * ENOKI_MAX_CLIENTS + place;
 	client->joined = true;
+	/* Pairs with the release in enoki_swap(): or enoki_clients_changed() finds it. */
+	client->layouts = smp_load_acquire(&es->layouts);
 	rcu_assign_pointer(client->es, es);
 	rcu_assign_pointer(es->clients[place], client);
 
@@ -256,7 +258,7 @@ void enoki_client_leave(struct enoki_client *client)
 			/* For good: the policy gets no hint of a client that has gone. */
 			enoki_begin_to_read(client);
 			guard(irqsave)();
-			enoki_call_unregister_queue(es, client->id);
+			enoki_call_unregister_queue(es, client);
 		}
 	}
 	/* The policy may be sending, and an interrupt reading, right now. */
@@ -295,9 +297,9 @@ static bool enoki_client_announce(struct enoki_sched *es, struct enoki_client *c
 
 	guard(irqsave)();
 	if (client->hinting)
-		ret = enoki_call_register_queue(es, client->id, ENOKI_QUEUE_HINTS);
+		ret = enoki_call_register_queue(es, client, ENOKI_QUEUE_HINTS);
 	if (!ret && enoki_half_ring(&client->messages))
-		ret = enoki_call_register_queue(es, client->id, ENOKI_QUEUE_MESSAGES);
+		ret = enoki_call_register_queue(es, client, ENOKI_QUEUE_MESSAGES);
 
 	return !ret;
 }
@@ -328,6 +330,19 @@ static bool enoki_client_change(struct enoki_sched *es, int place)
 }
 
 /**
+ * enoki_same_layouts - do two versions of a policy take the same hints and send the same messages?
+ * @a: the one
+ * @b: the other
+ *
+ * Return: they do.
+ */
+bool enoki_same_layouts(const struct enoki_ops *a, const struct enoki_ops *b)
+{
+	return !memcmp(&a->hint, &b->hint, sizeof(a->hint)) &&
+	       !memcmp(&a->message, &b->message, sizeof(a->message));
+}
+
+/**
  * enoki_clients_changed - another version of a policy is in office
  * @es: the policy
  * @old: the version that was
@@ -342,8 +357,7 @@ void enoki_clients_changed(struct enoki_sched *es, const struct enoki_ops *old, 
 {
 	int i;
 
-	if (memcmp(&old->hint, &es->ops->hint, sizeof(old->hint)) ||
-	    memcmp(&old->message, &es->ops->message, sizeof(old->message))) {
+	if (!enoki_same_layouts(old, es->ops)) {
 		enoki_clients_part(es);
 		return;
 	}
@@ -400,7 +414,7 @@ static int enoki_client_publish(struct enoki_client *client, struct enoki_half *
 		return -ENODEV;
 
 	scoped_guard (irqsave)
-		ret = enoki_call_register_queue(es, client->id, kind);
+		ret = enoki_call_register_queue(es, client, kind);
 	if (ret) {
 		enoki_set_error("/dev/enoki: policy %s refused a queue of %s[%d] with error %d",
 				es->name, current->comm, task_pid_nr(current), ret);
@@ -493,13 +507,13 @@ static int enoki_hint_about(struct enoki_client *client, struct enoki_sched *es,
 	update_rq_clock(rq);
 	if (p->enoki.state == ENOKI_QUEUED) {
 		enoki_fill_info(p, &info);
-		return enoki_call_parse_hint(es, rq, client->id, p->enoki.token, &info, hint);
+		return enoki_call_parse_hint(es, rq, client, p->enoki.token, &info, hint);
 	}
 	token = enoki_lend(rq, p);
 	if (!token)
 		return -EAGAIN;
 
-	return enoki_call_parse_hint(es, rq, client->id, token, NULL, hint);
+	return enoki_call_parse_hint(es, rq, client, token, NULL, hint);
 }
 
 /* Give the policy a hint, if its sender may send it. Under RCU. */
@@ -510,7 +524,7 @@ static int enoki_hint(struct enoki_client *client, struct enoki_sched *es, s32 t
 
 	if (!tid) {
 		guard(irqsave)();
-		return enoki_call_parse_hint(es, NULL, client->id, NULL, NULL, hint);
+		return enoki_call_parse_hint(es, NULL, client, NULL, NULL, hint);
 	}
 
 	p = tid > 0 ? find_task_by_pid_ns(tid, client->pid_ns) : NULL;
@@ -564,6 +578,12 @@ static void enoki_entry_copy(u64 *to, const struct enoki_half *half)
 
 #define ENOKI_ENTRY_WORDS	((sizeof(struct enoki_entry) + ENOKI_MAX_HINT_SIZE) / sizeof(u64))
 
+/* Is there no policy to take hints, or one that does not understand them? */
+static bool enoki_nobody_there(struct enoki_client *client, struct enoki_sched *es)
+{
+	return READ_ONCE(es->out) || READ_ONCE(es->layouts) != client->layouts;
+}
+
 /* Read up to @max hints from the ring, as its reader, under RCU. Return: how many. */
 static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es, u32 max)
 {
@@ -593,13 +613,13 @@ static u32 enoki_read_hints(struct enoki_client *client, struct enoki_sched *es,
 	if (!nr || READ_ONCE(es->out))
 		return 0;
 	scoped_guard (irqsave)
-		nr = min(nr, enoki_call_enter_queue(es, client->id, nr));
+		nr = min(nr, enoki_call_enter_queue(es, client, nr));
 
 	for (i = 0; i < nr; i++) {
 		enoki_entry_copy(words, half);
 		ret = enoki_hint(client, es, entry->tid, entry->data);
-		/* That was not its policy's answer: nobody was there. */
-		if (ret == -ENODEV && READ_ONCE(es->out))
+		/* That was not its policy's answer. */
+		if (ret == -ENODEV && enoki_nobody_there(client, es))
 			return i;
 		enoki_hint_counted(client);
 		if (ret)
@@ -650,9 +670,8 @@ static int enoki_hint_after_ring(struct enoki_client *client, struct enoki_sched
 		return -EDQUOT;
 
 	ret = enoki_hint(client, es, tid, hint);
-	/* Nobody was there to take it. */
-	if (ret == -ENODEV && READ_ONCE(es->out))
-		return enoki_ejected(es) ? ret : -EAGAIN;
+	if (ret == -ENODEV && enoki_nobody_there(client, es))
+		return READ_ONCE(es->out) && !enoki_ejected(es) ? -EAGAIN : ret;
 
 	enoki_hint_counted(client);
 
@@ -808,8 +827,9 @@ void enoki_client_wake(struct irq_work *irq_work)
  * @size: how many bytes it has
  *
  * Context: any call of the policy.
- * Return: 0, -ENOENT if there is no such client or it takes no messages, -ENOSPC if its ring
- *         is full, -EINVAL if that is not the size in enoki_ops::message.
+ * Return: 0, -ENOENT if there is no such client or it takes no messages, or others; -ENOSPC if
+ *         its ring is full, -EINVAL if that is not the size in enoki_ops::message, -EBUSY if
+ *         the policy is about to take over and may still be refused.
  */
 int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32 size)
 {
@@ -818,12 +838,15 @@ int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32
 	struct enoki_half *half;
 	u32 used;
 
+	/* enoki_ops are still those of the version that is in office. */
+	if (enoki_is_called_for(ENOKI_EV_reregister_init))
+		return -EBUSY;
 	if (size != es->ops->message.size)
 		return -EINVAL;
 
 	guard(rcu)();
 	client = rcu_dereference(es->clients[queue & ENOKI_CLIENT_MASK]);
-	if (!client || client->id != queue)
+	if (!client || client->id != queue || !enoki_understands(es, client))
 		return -ENOENT;
 
 	guard(raw_spinlock_irqsave)(&client->lock);

@@ -37,6 +37,7 @@ struct enoki_half {
  * @es: its policy; NULL before there is one, and once that has gone or was ejected.
  *	Written under enoki_sched::lock, read under RCU.
  * @id: its number, never used again; what policies know as the number of a queue
+ * @layouts: enoki_sched::layouts when it joined: what its queues hold was compared with those
  * @flags: ENOKI_CLIENT_READS
  * @hints: the ring that we read
  * @messages: the ring that we write
@@ -62,6 +63,7 @@ struct enoki_client {
 	struct mutex			mutex; /* see above */
 	struct enoki_sched __rcu	*es;
 	u64				id;
+	unsigned int			layouts;
 	unsigned long			flags;
 	struct enoki_half		hints;
 	struct enoki_half		messages;
@@ -94,6 +96,16 @@ struct enoki_client {
 /* Where in the file the rings are, for mmap(). */
 #define ENOKI_HINTS_OFFSET	0ULL
 #define ENOKI_MESSAGES_OFFSET	0x10000000ULL
+
+/*
+ * Are the layouts of the version that is in office those that the client has? To be asked
+ * from within a call: otherwise it may be another one's next.
+ */
+static inline bool enoki_understands(const struct enoki_sched *es,
+				     const struct enoki_client *client)
+{
+	return es->layouts == client->layouts;
+}
 
 void enoki_client_wake(struct irq_work *irq_work);
 int enoki_client_join(struct enoki_client *client, u32 id);

@@ -313,6 +313,10 @@ static int enoki_swap(struct enoki_sched *es, struct enoki_upgrade *up)
 	}
 	es->before = old->ops;
 	WRITE_ONCE(es->ops, up->build->ops);
+	if (!enoki_same_layouts(old->ops, es->ops)) {
+		/* Who joins, sees it, and compares does so with the layouts of the new version. */
+		smp_store_release(&es->layouts, es->layouts + 1);
+	}
 	swap(es->priv, up->priv);
 	es->build = up->build;
 	es->standby = old;
