@@ -303,6 +303,8 @@ struct enoki_client;
  * @upgrades: what is known of upgrades
  * @upgrade: the one that is being made, for @upgrade_work
  * @upgrade_work: does what must not be kept waiting by the policy's tasks
+ * @switching: its tasks are going over to another policy, for @switch_work
+ * @switch_work: has them go
  * @id: its number, for those in a hurry
  * @users: tasks attached or being attached, until their memory is freed. The
  *         module is pinned while it is not 0.
@@ -371,6 +373,8 @@ struct enoki_sched {
 	struct enoki_upgrades	upgrades;
 	struct enoki_upgrade	*upgrade;
 	struct kthread_work	upgrade_work;
+	struct enoki_switch	*switching;
+	struct kthread_work	switch_work;
 	u8			id;
 	atomic_t		users;
 	atomic_t		puts;
@@ -480,6 +484,10 @@ int enoki_upgrade(struct enoki_sched *es);
 bool enoki_give_up_office(struct enoki_sched *es);
 ssize_t enoki_standby_show(struct enoki_sched *es, char *buf);
 void enoki_upgrade_init(struct enoki_sched *es);
+
+/* switch.c */
+int enoki_switch(struct enoki_sched *es, const char *name, unsigned int max);
+void enoki_switch_init(struct enoki_sched *es);
 
 /* report.c */
 void enoki_report(struct enoki_sched *es, enum enoki_exit why,

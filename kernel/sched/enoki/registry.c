@@ -586,6 +586,7 @@ static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build)
 	enoki_watch_init(es);
 	enoki_queues_init(es);
 	enoki_upgrade_init(es);
+	enoki_switch_init(es);
 	es->log_kick = IRQ_WORK_INIT_HARD(enoki_log_kick);
 	INIT_WORK(&es->log_work, enoki_log_fn);
 	init_completion(&es->released);

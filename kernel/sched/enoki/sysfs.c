@@ -156,6 +156,26 @@ static ssize_t upgrade_store(struct kobject *kobj, struct kobj_attribute *attr,
 	return enoki_upgrade(es) ?: count;
 }
 
+/* "NAME", or "NAME NUMBER" for so many tasks at most. */
+static ssize_t switch_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t count)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	unsigned int max = UINT_MAX;
+	char name[ENOKI_NAME_LEN];
+	int end = 0, read;
+
+	static_assert(ENOKI_NAME_LEN == 32);
+	read = sscanf(buf, "%31s %n%u %n", name, &end, &max, &end);
+	if (read < 1 || !*name || buf[end] || !max) {
+		enoki_set_error("policy %s: write a policy's name to switch, and how many tasks if not all, to have them go over to it",
+				es->name);
+		return -EINVAL;
+	}
+
+	return enoki_switch(es, name, max) ?: count;
+}
+
 static ssize_t upgrades_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	const struct enoki_upgrades *up = &enoki_of_kobj(kobj)->upgrades;
@@ -349,6 +369,7 @@ static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
 static struct kobj_attribute enoki_clients_attr = __ATTR_RO(clients);
 static struct kobj_attribute enoki_standby_attr = __ATTR_RO(standby);
+static struct kobj_attribute enoki_switch_attr = __ATTR_WO(switch);
 static struct kobj_attribute enoki_upgrade_attr = __ATTR_WO(upgrade);
 static struct kobj_attribute enoki_upgrades_attr = __ATTR_RO(upgrades);
 
@@ -369,6 +390,7 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_hint_quota_attr.attr,
 	&enoki_clients_attr.attr,
 	&enoki_standby_attr.attr,
+	&enoki_switch_attr.attr,
 	&enoki_upgrade_attr.attr,
 	&enoki_upgrades_attr.attr,
 	&enoki_max_blackout_ms_attr.attr,
