@@ -1,4 +1,4 @@
-"""Runs in the guest: enokictl lists, attaches, upgrades and ejects, and says what is wrong. Prints TAP.
+"""Runs in the guest: enokictl lists, attaches, upgrades, switches and ejects, and says what is wrong. Prints TAP.
 
     python3 -m enokitest.enokictl_guest ENOKICTL TEST_MODULES
 """
@@ -87,6 +87,23 @@ class Machine:
             and self.all_attached()
         )
 
+    def switches(self) -> bool:
+        """Some of the tasks, and all of them, to another policy and back."""
+        pids = [hog.pid for hog in self.hogs]
+        numbers = [os.sched_getparam(pid).sched_priority for pid in pids]
+        if not self.says("switch", "relay", "fresh", "--tasks", "3", words=("policy fresh has 3",)):
+            return False
+        moved = sum(os.sched_getparam(pid).sched_priority != was for pid, was in zip(pids, numbers, strict=True))
+        return (
+            moved == 3
+            and self.says("switch", "relay", "fresh", words=("policy fresh has 4",))
+            and self.all_attached()
+            and self.says("switch", "fresh", "relay", words=("policy relay has 4",))
+            and self.says("switch", "relay", "relay", status=1, words=("there already",))
+            and self.says("switch", "relay", "nobody", status=1, words=("no policy nobody is registered",))
+            and self.all_attached()
+        )
+
     def wrong(self) -> bool:
         """What is asked for in error is said in words."""
         return (
@@ -118,13 +135,15 @@ def main() -> int:
     machine = Machine(*sys.argv[1:])
     # Above whatever it attaches, and so is enokictl.
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-    subprocess.run(["insmod", machine.module("enoki_relay_1")], check=True)
+    for module in ("enoki_relay_1", "enoki_fresh_1"):
+        subprocess.run(["insmod", machine.module(module)], check=True)
     tests: list[tuple[str, Callable[[], bool]]] = [
         ("lists policies", machine.lists),
         ("attaches tasks", machine.attaches),
         ("upgrades", machine.upgrades),
         ("keeps the old version", machine.keeps),
         ("undoes what is refused", machine.refused),
+        ("switches policies", machine.switches),
         ("says what is wrong", machine.wrong),
         ("detaches tasks", machine.detaches),
         ("ejects", machine.ejects),

@@ -32,7 +32,7 @@ FURTHER_KERNELS = ("rt", "kasan")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
     "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
-    "upgrade": (1, 4), "upgrade_hints": (2,),
+    "upgrade": (1, 4), "upgrade_hints": (2,), "switch": (2,),
 }  # fmt: skip
 VM_SECONDS = 2400
 # How often storm ejects each policy on so many CPUs: 1,000 times in all.
