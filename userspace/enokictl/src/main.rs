@@ -1,7 +1,8 @@
-//! `enokictl`: which policies there are, who is attached to them, and upgrades.
+//! `enokictl`: which policies there are, who is attached to them, upgrades and switches.
 
 mod module;
 mod policy;
+mod switch;
 mod task;
 mod upgrade;
 
@@ -32,6 +33,16 @@ enum Command {
         /// Do not remove the module of the old version, but let it stand by
         #[arg(long)]
         keep: bool,
+    },
+    /// Have the tasks of a policy go over to another policy, while they run
+    Switch {
+        /// The policy that they have
+        from: String,
+        /// The policy that they get
+        to: String,
+        /// So many of them at most, those who have been there for longest
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+        tasks: Option<u32>,
     },
     /// Put a policy out of office; its tasks go on in the default class
     Eject {
@@ -117,6 +128,10 @@ fn run(command: Command) -> Result<()> {
                 "{}",
                 upgrade::upgrade(&policy(&name)?, &module::Kernel, module.as_deref(), keep)?
             );
+            Ok(())
+        }
+        Command::Switch { from, to, tasks } => {
+            println!("{}", switch::switch(&policy(&from)?, &policy(&to)?, tasks)?);
             Ok(())
         }
         Command::Eject { policy: name } => policy(&name)?.write("eject", "1"),
