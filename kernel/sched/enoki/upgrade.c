@@ -229,10 +229,12 @@ static void enoki_exchange(void *a, void *b, size_t size)
 		swap(x[i], y[i]);
 }
 
-static struct enoki_ctx enoki_upgrade_ctx(struct enoki_sched *es, int cpu)
+static struct enoki_ctx enoki_upgrade_ctx(struct enoki_sched *es)
 {
+	int cpu = smp_processor_id();
+
 	return (struct enoki_ctx){
-		.now_ns	= sched_clock_cpu(smp_processor_id()),
+		.now_ns	= sched_clock_cpu(cpu),
 		.cpu	= cpu,
 		.es	= es,
 	};
@@ -247,23 +249,26 @@ static struct enoki_ctx enoki_upgrade_ctx(struct enoki_sched *es, int cpu)
 	__answer;								\
 })
 
-static s64 enoki_upgrade_count(struct enoki_sched *es, const struct enoki_ops *ops, void *priv,
-			       int cpu)
+/* How many tokens the old version has on each CPU. */
+static void enoki_upgrade_count(struct enoki_sched *es, struct enoki_upgrade *up,
+				struct enoki_ctx *cx)
 {
-	struct enoki_ctx cx = enoki_upgrade_ctx(es, cpu);
+	const struct enoki_ops *old = es->ops;
 
-	return ENOKI_UPGRADE_CALL(es, ops, nr_queued, priv, &cx);
+	for_each_possible_cpu(cx->cpu)
+		up->queued[cx->cpu] = ENOKI_UPGRADE_CALL(es, old, nr_queued, es->priv, cx);
 }
 
-/* Has the new version the tokens that the old one had? */
-static int enoki_upgrade_compare(struct enoki_sched *es, struct enoki_upgrade *up)
+/* Has the new one those? */
+static int enoki_upgrade_compare(struct enoki_sched *es, struct enoki_upgrade *up,
+				 struct enoki_ctx *cx)
 {
-	int cpu;
+	const struct enoki_ops *new = up->build->ops;
 	s64 nr;
 
-	for_each_possible_cpu(cpu) {
-		nr = enoki_upgrade_count(es, up->build->ops, up->priv, cpu);
-		if (nr >= 0 && up->queued[cpu] >= 0 && nr != up->queued[cpu])
+	for_each_possible_cpu(cx->cpu) {
+		nr = ENOKI_UPGRADE_CALL(es, new, nr_queued, up->priv, cx);
+		if (nr >= 0 && up->queued[cx->cpu] >= 0 && nr != up->queued[cx->cpu])
 			return -EBADE;
 	}
 
@@ -274,12 +279,11 @@ static int enoki_upgrade_compare(struct enoki_sched *es, struct enoki_upgrade *u
 static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 {
 	const struct enoki_ops *old = es->ops, *new = up->build->ops;
-	struct enoki_ctx cx = enoki_upgrade_ctx(es, smp_processor_id());
+	struct enoki_ctx cx = enoki_upgrade_ctx(es), each = cx;
 	void *from, *to;
-	int cpu, ret;
+	int ret;
 
-	for_each_possible_cpu(cpu)
-		up->queued[cpu] = enoki_upgrade_count(es, old, es->priv, cpu);
+	enoki_upgrade_count(es, up, &each);
 
 	enoki_note(es, ENOKI_EV_reregister_prep, &cx, 0, 0);
 	from = ENOKI_UPGRADE_CALL(es, old, reregister_prep, es->priv, &cx);
@@ -288,7 +292,7 @@ static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 	ret = ENOKI_UPGRADE_CALL(es, new, reregister_init, up->priv, &cx);
 	enoki_note(es, ENOKI_EV_reregister_init, &cx, 0, ret);
 	if (!ret)
-		ret = enoki_upgrade_compare(es, up);
+		ret = enoki_upgrade_compare(es, up, &each);
 	if (!ret)
 		return 0;
 
