@@ -229,7 +229,7 @@ def panics() -> Outcome:
 # Programs in which a CPU is lost, each with a machine of its own.
 LOSING = {"stuck": stuck, "panics": panics}
 # Programs that are for a clock that counts instructions, and nothing else.
-STEADY = ("crowd",)
+STEADY = ("crowd", "blackout")
 APART = (*SHAPED, *LOSING, *STEADY)
 
 
@@ -348,6 +348,7 @@ def run(suite: Suite, full: bool) -> None:
         by_instructions("timing", 2),
         by_instructions("shinjuku", 2),
         by_instructions("crowd", 1),
+        by_instructions("blackout", 8),
         ("KUnit, debug kernel", lambda: kunit("debug")),
         ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
         ("enokictl", lambda: userspace.enokictl(kernels.build("debug"))),
@@ -355,6 +356,7 @@ def run(suite: Suite, full: bool) -> None:
     ]
     if full:
         singles += [by_instructions("servers", 2), by_instructions("eject", 4)]
+        singles += [by_instructions("blackout", cpus) for cpus in (1, 2, 4, 16)]
     suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
     suite.group("hints of several senders", lambda: userspace.overlap(kernels.build("debug")))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
