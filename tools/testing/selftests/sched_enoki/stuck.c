@@ -8,6 +8,7 @@
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ENOKI_ONCE
@@ -125,7 +126,7 @@ TEST_ENOKI(rcu_stall)
  * after 15 s, looked at every 4 s; by a loop that may take much longer on an emulated
  * CPU. It may be for the sake of the policies whose tasks wait there.
  */
-static bool keep_cpu_busy(void)
+static pid_t keep_cpu_busy(void)
 {
 	const char *const argv[] = {
 		"modprobe", "test_lockup", "time_secs=22", "disable_preempt=1", NULL
@@ -135,7 +136,7 @@ static bool keep_cpu_busy(void)
 	if (!pid)
 		_exit(pin(0, stuck_cpu()) || set_class(0, SCHED_FIFO, CONTROL_PRIO) ||
 		      run_cmd(argv));
-	return pid > 0;
+	return pid;
 }
 
 TEST_ENOKI(soft_lockup)
@@ -143,6 +144,7 @@ TEST_ENOKI(soft_lockup)
 	const char *const look_for[] = { "modprobe", "-nq", "test_lockup", NULL };
 	struct worker *there, *elsewhere;
 	char words[64];
+	pid_t busy;
 
 	NEED_STUCK_CPU();
 	if (run_cmd(look_for))
@@ -153,7 +155,8 @@ TEST_ENOKI(soft_lockup)
 	ASSERT_NE(NULL, elsewhere);
 	ASSERT_TRUE(worker_lives(there));
 	ASSERT_EQ(0, write_str("/proc/sys/kernel/softlockup_panic", "0"));
-	ASSERT_TRUE(keep_cpu_busy());
+	busy = keep_cpu_busy();
+	ASSERT_LT(0, busy);
 	ASSERT_TRUE(AWAIT(!policy_in_office(&wfq)));
 	EXPECT_TRUE(AWAIT(last_exit_says("policy wfq, ")));
 	snprintf(words, sizeof(words), "\nreason: soft_lockup: CPU %d, ", stuck_cpu());
@@ -161,6 +164,8 @@ TEST_ENOKI(soft_lockup)
 	EXPECT_TRUE(AWAIT(sched_getscheduler(there->pid) == SCHED_OTHER));
 	EXPECT_TRUE(policy_in_office(&fifo));
 	EXPECT_EQ(SCHED_ENOKI, sched_getscheduler(elsewhere->pid));
+	/* The one that is there can go on only then. */
+	ASSERT_EQ(busy, waitpid(busy, NULL, 0));
 	EXPECT_TRUE(workers_live());
 	workers_end(0);
 	EXPECT_TRUE(policy_reload(&wfq));

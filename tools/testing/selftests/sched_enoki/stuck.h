@@ -18,6 +18,11 @@
 #define SAFE_CPU	0
 /* RCU asks a CPU that holds it up to schedule, and then has to wait for its run queue. */
 #define RCU_CPU		1
+/*
+ * Where the module is loaded. What only its loading needed is freed later by a worker of that
+ * CPU, which then has to wait, without being preempted, for an answer of all others.
+ */
+#define LOAD_CPU	2
 
 static const struct policy stuck = { "stuck", "enoki_stuck", 71 };
 
@@ -41,6 +46,8 @@ static inline int stuck_load(unsigned int hang_ms)
 {
 	char params[64];
 
+	if (pin(0, LOAD_CPU))
+		return -1;
 	snprintf(params, sizeof(params), "trap_cpu=%d hang_ms=%u", stuck_cpu(), hang_ms);
 	return test_module_load(stuck.module, params);
 }
