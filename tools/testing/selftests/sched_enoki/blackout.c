@@ -57,19 +57,6 @@ static pid_t start_sleepers(int nr)
 	_exit(3);
 }
 
-static long long blackout_ns(void)
-{
-	char path[] = SYSFS_ENOKI "/relay/upgrades", line[128];
-	long long ns = -1;
-	FILE *file = fopen(path, "re");
-
-	while (file && fgets(line, sizeof(line), file))
-		sscanf(line, "blackout_ns %lld", &ns);
-	if (file)
-		fclose(file);
-	return ns;
-}
-
 /* The shortest of some upgrades with so many tasks; -1 if one failed. */
 static long long shortest_with(int tasks)
 {
@@ -83,11 +70,11 @@ static long long shortest_with(int tasks)
 				  __atomic_load_n(nr_asleep, __ATOMIC_ACQUIRE) == tasks))
 		return -1;
 	for (i = 0; i < UPGRADES; i++) {
-		if (policy_write(&relay, "upgrade", "1")) {
+		if (policy_upgrade(&relay)) {
 			fprintf(stderr, "# %m: %s\n", last_error());
 			return -1;
 		}
-		ns = blackout_ns();
+		ns = policy_upgrades(&relay, "blackout_ns");
 		if (shortest < 0 || ns < shortest)
 			shortest = ns;
 	}

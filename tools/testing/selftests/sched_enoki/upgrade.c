@@ -48,36 +48,6 @@ FIXTURE_TEARDOWN(upgrade)
 
 #define TEST_UPGRADE(name)	TEST_F_TIMEOUT(upgrade, name, TEST_SECONDS)
 
-/* 0, or -1 with errno. */
-static int upgrade(const struct policy *p)
-{
-	return policy_write(p, "upgrade", "1");
-}
-
-static long long upgrades(const struct policy *p, const char *what)
-{
-	char path[256], line[128], name[32];
-	long long nr, found = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), SYSFS_ENOKI "/%s/upgrades", p->name);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%31s %lld", name, &nr) == 2 && !strcmp(name, what))
-			found = nr;
-	if (file)
-		fclose(file);
-
-	return found;
-}
-
-static bool version_is(const struct policy *p, const char *version)
-{
-	char line[64];
-
-	return policy_read(p, "version", line, sizeof(line)) && !strcmp(line, version);
-}
-
 static bool standby_is(const struct policy *p, const char *words)
 {
 	char line[128];
@@ -130,7 +100,7 @@ TEST_UPGRADE(kept)
 	int i;
 
 	LOAD_BOTH(&relay, "enoki_relay_2", "");
-	EXPECT_TRUE(version_is(&relay, "1"));
+	EXPECT_TRUE(policy_version_is(&relay, "1"));
 	EXPECT_TRUE(standby_is(&relay, "2 enoki_relay_2"));
 	/* Who forks has new tasks all the time. */
 	for (i = 0; i < 2 * nr_cpus_online() + 2; i++)
@@ -139,19 +109,19 @@ TEST_UPGRADE(kept)
 	announced = policy_event(&relay, "task_new");
 
 	for (i = 1; i <= ROUNDS; i++) {
-		ASSERT_EQ(0, upgrade(&relay)) TH_LOG("%m: %s", last_error());
-		EXPECT_TRUE(version_is(&relay, i % 2 ? "2" : "1"));
+		ASSERT_EQ(0, policy_upgrade(&relay)) TH_LOG("%m: %s", last_error());
+		EXPECT_TRUE(policy_version_is(&relay, i % 2 ? "2" : "1"));
 	}
 	EXPECT_TRUE(standby_is(&relay, "2 enoki_relay_2"));
 	EXPECT_TRUE(all_there(&relay));
 	EXPECT_EQ(announced, policy_event(&relay, "task_new"));
-	EXPECT_EQ(ROUNDS, upgrades(&relay, "done"));
-	EXPECT_EQ(ROUNDS, upgrades(&relay, "kept"));
-	EXPECT_EQ(0, upgrades(&relay, "refused"));
-	EXPECT_LT(0, upgrades(&relay, "blackout_ns"));
+	EXPECT_EQ(ROUNDS, policy_upgrades(&relay, "done"));
+	EXPECT_EQ(ROUNDS, policy_upgrades(&relay, "kept"));
+	EXPECT_EQ(0, policy_upgrades(&relay, "refused"));
+	EXPECT_LT(0, policy_upgrades(&relay, "blackout_ns"));
 	fprintf(stderr, "# blackout %lld ns, waited %lld ns, %lld retries\n",
-		upgrades(&relay, "blackout_ns"), upgrades(&relay, "waited_ns"),
-		upgrades(&relay, "retries"));
+		policy_upgrades(&relay, "blackout_ns"), policy_upgrades(&relay, "waited_ns"),
+		policy_upgrades(&relay, "retries"));
 }
 
 /* A version that knows nothing gets them all, one after the other. */
@@ -166,13 +136,13 @@ TEST_UPGRADE(anew)
 	ASSERT_TRUE(workers_live());
 	announced = policy_event(&fresh, "task_new");
 	for (i = 1; i <= ROUNDS; i++) {
-		ASSERT_EQ(0, upgrade(&fresh)) TH_LOG("%m: %s", last_error());
-		EXPECT_TRUE(version_is(&fresh, i % 2 ? "2" : "1"));
+		ASSERT_EQ(0, policy_upgrade(&fresh)) TH_LOG("%m: %s", last_error());
+		EXPECT_TRUE(policy_version_is(&fresh, i % 2 ? "2" : "1"));
 	}
 	EXPECT_TRUE(all_there(&fresh));
 	EXPECT_LT(announced + nr_workers(), policy_event(&fresh, "task_new"));
-	EXPECT_EQ(ROUNDS, upgrades(&fresh, "done"));
-	EXPECT_EQ(0, upgrades(&fresh, "kept"));
+	EXPECT_EQ(ROUNDS, policy_upgrades(&fresh, "done"));
+	EXPECT_EQ(0, policy_upgrades(&fresh, "kept"));
 }
 
 /*
@@ -190,8 +160,8 @@ TEST_UPGRADE(nobody_calls)
 		ASSERT_NE(NULL, worker_start_on(-1, W_NAP, relay.id));
 	ASSERT_TRUE(workers_live());
 	for (i = 1; i <= ROUNDS; i++) {
-		ASSERT_EQ(0, upgrade(&relay)) TH_LOG("%m: %s", last_error());
-		EXPECT_TRUE(version_is(&relay, i % 2 ? "2" : "1"));
+		ASSERT_EQ(0, policy_upgrade(&relay)) TH_LOG("%m: %s", last_error());
+		EXPECT_TRUE(policy_version_is(&relay, i % 2 ? "2" : "1"));
 	}
 	EXPECT_TRUE(all_there(&relay));
 }
@@ -225,7 +195,7 @@ static bool storm(const struct policy *p, int rounds)
 	}
 	ok = pid > 0;
 	for (i = 0; ok && i < rounds; i++) {
-		if (upgrade(p)) {
+		if (policy_upgrade(p)) {
 			fprintf(stderr, "# round %d: %m: %s\n", i, last_error());
 			ok = false;
 		}
@@ -247,7 +217,7 @@ TEST_UPGRADE(kept_in_a_storm)
 	prng_seed();
 	LOAD_BOTH(&relay, "enoki_relay_2", "");
 	EXPECT_TRUE(storm(&relay, 2 * ROUNDS));
-	EXPECT_EQ(2 * ROUNDS, upgrades(&relay, "kept"));
+	EXPECT_EQ(2 * ROUNDS, policy_upgrades(&relay, "kept"));
 }
 
 TEST_UPGRADE(anew_in_a_storm)
@@ -255,7 +225,7 @@ TEST_UPGRADE(anew_in_a_storm)
 	prng_seed();
 	LOAD_BOTH(&fresh, "enoki_fresh_2", "");
 	EXPECT_TRUE(storm(&fresh, 2 * ROUNDS));
-	EXPECT_EQ(2 * ROUNDS, upgrades(&fresh, "done"));
+	EXPECT_EQ(2 * ROUNDS, policy_upgrades(&fresh, "done"));
 }
 
 /* The module of the version that was replaced can be removed, and loaded again. */
@@ -269,8 +239,8 @@ TEST_UPGRADE(the_old_one_goes)
 		LOAD_BOTH(both[i], second[i], "");
 		ASSERT_TRUE(crowd(both[i]));
 		for (k = 0; k < 4; k++) {
-			ASSERT_EQ(0, upgrade(both[i])) TH_LOG("%m: %s", last_error());
-			EXPECT_TRUE(version_is(both[i], k % 2 ? "1" : "2"));
+			ASSERT_EQ(0, policy_upgrade(both[i])) TH_LOG("%m: %s", last_error());
+			EXPECT_TRUE(policy_version_is(both[i], k % 2 ? "1" : "2"));
 			ASSERT_EQ(0, module_unload(k % 2 ? second[i] : both[i]->module))
 				TH_LOG("%m");
 			EXPECT_TRUE(standby_is(both[i], "none"));
@@ -298,7 +268,7 @@ TEST_UPGRADE(refused)
 	unsigned int i;
 
 	LOAD_TEST_MODULE(relay.module, "");
-	EXPECT_EQ(-1, upgrade(&relay));
+	EXPECT_EQ(-1, policy_upgrade(&relay));
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_NE(NULL, strstr(last_error(), "no other version stands by"));
 	EXPECT_EQ(-1, policy_write(&relay, "upgrade", "0"));
@@ -310,15 +280,15 @@ TEST_UPGRADE(refused)
 		picks = policy_event(&relay, "pick_next_task");
 		/* To lose something it must have something. */
 		if (refusals[i].error == EBADE)
-			AWAIT(upgrade(&relay) == -1 && errno == EBADE);
+			AWAIT(policy_upgrade(&relay) == -1 && errno == EBADE);
 		else
-			EXPECT_EQ(-1, upgrade(&relay));
-		if (refusals[i].error == EBADE && version_is(&relay, "2"))
-			ASSERT_EQ(0, upgrade(&relay));
+			EXPECT_EQ(-1, policy_upgrade(&relay));
+		if (refusals[i].error == EBADE && policy_version_is(&relay, "2"))
+			ASSERT_EQ(0, policy_upgrade(&relay));
 		EXPECT_EQ(refusals[i].error, errno) TH_LOG("%s", last_error());
 		EXPECT_NE(NULL, strstr(last_error(), refusals[i].words))
 			TH_LOG("%s", last_error());
-		EXPECT_TRUE(version_is(&relay, "1"));
+		EXPECT_TRUE(policy_version_is(&relay, "1"));
 		EXPECT_LE(picks, policy_event(&relay, "pick_next_task"));
 		ASSERT_EQ(0, module_unload(refusals[i].module));
 		EXPECT_TRUE(workers_live());
@@ -342,7 +312,7 @@ TEST_UPGRADE(takes_over_from_who_goes)
 
 	LOAD_BOTH(&relay, "enoki_relay_2", "");
 	ASSERT_EQ(0, module_unload("enoki_relay_1"));
-	EXPECT_TRUE(version_is(&relay, "2"));
+	EXPECT_TRUE(policy_version_is(&relay, "2"));
 	EXPECT_TRUE(standby_is(&relay, "none"));
 	w = worker_start_on(-1, W_SPIN, relay.id);
 	ASSERT_NE(NULL, w);
@@ -366,11 +336,11 @@ TEST_UPGRADE(wants_no_tasks)
 {
 	LOAD_BOTH(&fresh, "enoki_fresh_2", "mode=5");
 	ASSERT_TRUE(crowd(&fresh));
-	ASSERT_EQ(0, upgrade(&fresh)) TH_LOG("%m: %s", last_error());
-	EXPECT_TRUE(version_is(&fresh, "2"));
+	ASSERT_EQ(0, policy_upgrade(&fresh)) TH_LOG("%m: %s", last_error());
+	EXPECT_TRUE(policy_version_is(&fresh, "2"));
 	EXPECT_TRUE(workers_live());
-	ASSERT_EQ(0, upgrade(&fresh)) TH_LOG("%m: %s", last_error());
-	EXPECT_TRUE(version_is(&fresh, "1"));
+	ASSERT_EQ(0, policy_upgrade(&fresh)) TH_LOG("%m: %s", last_error());
+	EXPECT_TRUE(policy_version_is(&fresh, "1"));
 	EXPECT_TRUE(workers_live());
 }
 
@@ -387,7 +357,7 @@ TEST_UPGRADE(too_slow)
 	LOAD_BOTH(&relay, "enoki_relay_2", "mode=3 slow_ms=300");
 	ASSERT_EQ(0, policy_write(&relay, "max_blackout_ms", "20"));
 	ASSERT_TRUE(crowd(&relay));
-	EXPECT_TRUE(AWAIT(upgrade(&relay)));
+	EXPECT_TRUE(AWAIT(policy_upgrade(&relay)));
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_FALSE(policy_in_office(&relay));
 	EXPECT_TRUE(AWAIT(policy_nr_tasks(&relay) == 0));
@@ -403,7 +373,7 @@ TEST_UPGRADE(not_if_ejected)
 	LOAD_BOTH(&relay, "enoki_relay_2", "");
 	ASSERT_TRUE(crowd(&relay));
 	ASSERT_EQ(0, policy_write(&relay, "eject", "1"));
-	EXPECT_EQ(-1, upgrade(&relay));
+	EXPECT_EQ(-1, policy_upgrade(&relay));
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_TRUE(AWAIT(policy_nr_tasks(&relay) == 0));
 	EXPECT_TRUE(workers_live());
@@ -421,8 +391,8 @@ TEST_UPGRADE(while_they_wake)
 	for (k = 0; k < ROUNDS; k++) {
 		for (i = 0; i < nr_workers(); i++)
 			worker_set(nth_worker(i), W_STEP);
-		ASSERT_EQ(0, upgrade(&relay)) TH_LOG("%m: %s", last_error());
-		ASSERT_EQ(0, upgrade(&fresh)) TH_LOG("%m: %s", last_error());
+		ASSERT_EQ(0, policy_upgrade(&relay)) TH_LOG("%m: %s", last_error());
+		ASSERT_EQ(0, policy_upgrade(&fresh)) TH_LOG("%m: %s", last_error());
 		for (i = 0; i < nr_workers(); i++)
 			ASSERT_TRUE(AWAIT(worker_asleep(nth_worker(i))));
 	}

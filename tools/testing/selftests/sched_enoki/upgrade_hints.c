@@ -10,18 +10,6 @@
 
 #define ROUNDS	40
 
-static int upgrade(void)
-{
-	return policy_write(&echo, "upgrade", "1");
-}
-
-static bool version_is(const char *version)
-{
-	char line[64];
-
-	return policy_read(&echo, "version", line, sizeof(line)) && !strcmp(line, version);
-}
-
 /* Asks what was noted with @tid, by a call that may have to be made again. */
 static bool mark_is(struct client *c, int tid, uint64_t mark)
 {
@@ -78,8 +66,8 @@ static void upgrade_beside(struct __test_metadata *_metadata, struct client *c, 
 	ASSERT_TRUE(AWAIT(nr_clients() == 5));
 	for (i = 1; i <= ROUNDS; i++) {
 		ASSERT_TRUE(regular_goes_on(c, &r));
-		ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
-		ASSERT_TRUE(version_is(i % 2 ? known ? "2" : "3" : "1"));
+		ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
+		ASSERT_TRUE(policy_version_is(&echo, i % 2 ? known ? "2" : "3" : "1"));
 		ASSERT_EQ(5, nr_clients());
 	}
 	EXPECT_TRUE(AWAIT(regular_goes_on(c, &r) && r.sent > 2 * ROUNDS));
@@ -129,11 +117,11 @@ TEST_HINTS(what_was_known)
 		ASSERT_TRUE(regular_goes_on(&self->c, &r));
 	ASSERT_TRUE(regular_ends(&self->c, &r));
 	EXPECT_EQ(20, answered(&self->c));
-	ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
+	ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
 	EXPECT_EQ(20, answered(&self->c));
 	ASSERT_EQ(0, module_unload("enoki_echo"));
 	LOAD_TEST_MODULE("enoki_echo_3", "");
-	ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
+	ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
 	EXPECT_EQ(0, answered(&self->c));
 	ASSERT_EQ(0, module_unload("enoki_echo_2"));
 	LOAD_TEST_MODULE("enoki_echo", "");
@@ -154,7 +142,7 @@ static void hung_up(struct __test_metadata *_metadata, struct client *c)
 TEST_HINTS(the_new_one_refuses_them)
 {
 	LOAD_TEST_MODULE("enoki_echo_3", "refuse=1");
-	ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
+	ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
 	hung_up(_metadata, &self->c);
 	EXPECT_EQ(-1, client_open(&(struct client){ }, echo.id, 4, 4));
 	EXPECT_EQ(EDOM, errno);
@@ -193,8 +181,8 @@ TEST_HINTS(another_language)
 			ASSERT_LT(0, pid[k]);
 		}
 		ASSERT_TRUE(AWAIT(nr_clients() == 2 + !i));
-		ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
-		ASSERT_TRUE(version_is("4"));
+		ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
+		ASSERT_TRUE(policy_version_is(&echo, "4"));
 		ASSERT_EQ(0, nr_clients());
 		for (k = 0; k < 2; k++) {
 			ASSERT_EQ(pid[k], waitpid(pid[k], &status, 0));
@@ -205,7 +193,7 @@ TEST_HINTS(another_language)
 		ASSERT_EQ(EPROTO, errno);
 		ASSERT_NE(NULL, strstr(last_error(), "echo_call version 2"))
 			TH_LOG("%s", last_error());
-		ASSERT_EQ(0, upgrade()) TH_LOG("%m: %s", last_error());
+		ASSERT_EQ(0, policy_upgrade(&echo)) TH_LOG("%m: %s", last_error());
 	}
 	hung_up(_metadata, &self->c);
 	EXPECT_TRUE(workers_live());

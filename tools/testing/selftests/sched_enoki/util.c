@@ -201,6 +201,11 @@ long long policy_rejected(const struct policy *p, const char *why)
 	return policy_counter(p, "rejected", why);
 }
 
+long long policy_upgrades(const struct policy *p, const char *what)
+{
+	return policy_counter(p, "upgrades", what);
+}
+
 bool policy_read(const struct policy *p, const char *file, char *line, size_t len)
 {
 	char path[PATH_MAX];
@@ -215,6 +220,18 @@ int policy_write(const struct policy *p, const char *file, const char *text)
 
 	policy_path(path, p, file);
 	return write_str(path, text);
+}
+
+int policy_upgrade(const struct policy *p)
+{
+	return policy_write(p, "upgrade", "1");
+}
+
+bool policy_version_is(const struct policy *p, const char *version)
+{
+	char line[64];
+
+	return policy_read(p, "version", line, sizeof(line)) && !strcmp(line, version);
 }
 
 uint64_t layout_hash(const char *fields)

@@ -111,12 +111,16 @@ int run_cmd(const char *const argv[]);
 long policy_nr_tasks(const struct policy *p);
 long long policy_event(const struct policy *p, const char *event);
 long long policy_rejected(const struct policy *p, const char *why);
+long long policy_upgrades(const struct policy *p, const char *what);
 /* A file of the policy's directory, one line of it. */
 bool policy_read(const struct policy *p, const char *file, char *line, size_t len);
 /* Of the fields of a hint, "field:type," for each. */
 uint64_t layout_hash(const char *fields);
 /* 0, or -1 with errno. */
 int policy_write(const struct policy *p, const char *file, const char *text);
+/* Puts the version into office that stands by; 0, or -1 with errno. */
+int policy_upgrade(const struct policy *p);
+bool policy_version_is(const struct policy *p, const char *version);
 /* Is the policy in office, not ejected? */
 bool policy_in_office(const struct policy *p);
 /* Does the latest report have @words in it? If not, it is printed. */
