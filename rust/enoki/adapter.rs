@@ -29,10 +29,10 @@ use crate::{
     ctx::Ctx,
     hint::{About, Hint, Hinted, NoHint, QueueId, QueueKind},
     sched::{Refusal, Scheduler, WakeFlags},
-    sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawTask},
+    sys::{self, c_int, c_void, RawCtx, RawInfo, RawKey, RawLayout, RawOlder, RawOps, RawTask},
     time::Ns,
     token::{Leave, Lent, Migration, Schedulable, Task, TaskId, TaskInfo, TaskKey, TaskName},
-    upgrade::{self, TransferState, Upgrade},
+    upgrade::{self, Exchange, Older, TransferState, Upgrade},
 };
 use core::{
     marker::PhantomData,
@@ -242,6 +242,9 @@ impl<S: Scheduler> Adapter<S> {
             hint: layout::<NoHint>(),
             message: layout::<NoHint>(),
             state: layout::<NoHint>(),
+            task_state: layout::<NoHint>(),
+            nr_older: 0,
+            older: ptr::null(),
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
@@ -583,29 +586,31 @@ impl<S: Hinted> Adapter<S> {
     }
 }
 
-/// What a policy's state, with that of its tasks, looks like.
-const fn state_layout<S: Upgrade>() -> RawLayout {
+/// What that looks like which is handed over.
+const fn state_layout<T: TransferState>() -> RawLayout {
     assert!(
-        size_of::<S::Transfer>() != 0 && size_of::<S::Transfer>() % 8 == 0,
+        size_of::<T>() != 0 && size_of::<T>() % 8 == 0,
         "the size of what is handed over is a multiple of 8 bytes, and not 0"
     );
     assert!(
-        align_of::<S::Transfer>() >= 8,
+        align_of::<T>() >= 8,
         "what is handed over is aligned to 8 bytes"
     );
     RawLayout {
-        name: name(S::Transfer::NAME),
-        size: size_of::<S::Transfer>() as u32,
-        version: S::Transfer::VERSION,
-        hash: upgrade::of(
-            "Upgrade",
-            &[
-                S::Transfer::HASH,
-                S::Task::HASH,
-                size_of::<S::Transfer>() as u64,
-                size_of::<Task<S::Task>>() as u64,
-            ],
-        ),
+        name: name(T::NAME),
+        size: size_of::<T>() as u32,
+        version: T::VERSION,
+        hash: upgrade::of("Transfer", &[T::HASH]),
+    }
+}
+
+/// What the memory of a task looks like then.
+const fn task_layout<T: TransferState>() -> RawLayout {
+    RawLayout {
+        name: padded(T::NAME),
+        size: size_of::<Task<T>>() as u32,
+        version: T::VERSION,
+        hash: upgrade::of("Task", &[T::HASH]),
     }
 }
 
@@ -613,11 +618,76 @@ impl<S: Upgrade> Adapter<S> {
     /// The table with what [`Upgrade`] adds.
     pub(crate) const fn with_upgrade(ops: RawOps) -> RawOps {
         RawOps {
-            state: state_layout::<S>(),
+            state: state_layout::<S::Transfer>(),
+            task_state: task_layout::<S::Task>(),
             reregister_prep: Some(Self::reregister_prep),
             reregister_init: Some(Self::reregister_init),
             ..ops
         }
+    }
+
+    /// The table with other forms of what is handed over.
+    pub(crate) const fn with_older(ops: RawOps, older: &'static [Older<S>]) -> RawOps {
+        RawOps {
+            nr_older: older.len() as u32,
+            // `Older` is transparent.
+            older: older.as_ptr().cast(),
+            ..ops
+        }
+    }
+
+    /// Another form of it, `O`.
+    pub(crate) const fn older<O: TransferState>() -> RawOlder
+    where
+        S::Transfer: Exchange<O>,
+    {
+        RawOlder {
+            state: state_layout::<O>(),
+            task_state: task_layout::<S::Task>(),
+            exchange: Some(Self::exchange::<O>),
+            task_from_older: None,
+            task_to_older: None,
+        }
+    }
+
+    /// Likewise, with `T` for each task.
+    pub(crate) const fn older_with_tasks<O: TransferState, T: TransferState>() -> RawOlder
+    where
+        S::Transfer: Exchange<O>,
+        S::Task: for<'a> From<&'a T>,
+        T: for<'a> From<&'a S::Task>,
+    {
+        RawOlder {
+            task_state: task_layout::<T>(),
+            task_from_older: Some(Self::convert::<T, S::Task>),
+            task_to_older: Some(Self::convert::<S::Task, T>),
+            ..Self::older::<O>()
+        }
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation. `ours` is what `reregister_prep` returned, and `older` what
+    /// that of the other version did, which has an `O` there.
+    unsafe extern "C" fn exchange<O>(ours: *mut c_void, older: *mut c_void)
+    where
+        S::Transfer: Exchange<O>,
+    {
+        // SAFETY: By 6 nobody else uses the two.
+        let (ours, older) = unsafe { (&mut *ours.cast::<S::Transfer>(), &mut *older.cast::<O>()) };
+        ours.exchange(older);
+    }
+
+    /// # Safety
+    ///
+    /// See the module's documentation. One of the two tasks was made by this version, the other one
+    /// by one that keeps for it what this one calls `A` or `B`. Both are the class's.
+    unsafe extern "C" fn convert<A, B: for<'a> From<&'a A>>(
+        to: *mut RawTask,
+        from: *const RawTask,
+    ) {
+        // SAFETY: By 4 nobody else uses the two, and their heads come first.
+        unsafe { (*to.cast::<Task<B>>()).set_state(B::from((*from.cast::<Task<A>>()).state())) }
     }
 
     /// # Safety

@@ -3,7 +3,10 @@
 //! CPUs: their numbers, where they stand, and something kept for each.
 
 use crate::sys;
-use core::ops::{Index, IndexMut};
+use core::{
+    ops::{Index, IndexMut},
+    slice, //
+};
 
 /// The number of a CPU.
 ///
@@ -147,6 +150,11 @@ impl<T> CpuMap<T> {
         Ok(CpuMap {
             entries: sys::array(machine.nr_cpu_ids(), |i| make(CpuId(i)))?,
         })
+    }
+
+    /// What it has for each CPU, in the order of their numbers, to change it.
+    pub fn iter_mut(&mut self) -> slice::IterMut<'_, T> {
+        self.entries.iter_mut()
     }
 }
 

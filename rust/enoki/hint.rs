@@ -18,7 +18,7 @@ use crate::{
     sched::Scheduler,
     sys::{self, RawOps, Result},
     token::{Lent, TaskName},
-    upgrade::Upgrade,
+    upgrade::{Older, Upgrade},
 };
 use core::{fmt, marker::PhantomData};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -276,6 +276,14 @@ impl<S: Upgrade> Ops<S> {
     /// Of one that hands over what it knows, too.
     pub const fn upgrade(self) -> Ops<S> {
         Ops(adapter::Adapter::<S>::with_upgrade(self.0), PhantomData)
+    }
+
+    /// Likewise, also to and from versions that have it in one of these forms.
+    pub const fn older(self, older: &'static [Older<S>]) -> Ops<S> {
+        Ops(
+            adapter::Adapter::<S>::with_older(self.0, older),
+            PhantomData,
+        )
     }
 }
 

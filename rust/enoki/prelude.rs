@@ -27,5 +27,5 @@ pub use crate::{
     },
     transfer,
     tree::TreeQueue,
-    upgrade::{TransferState, Upgrade},
+    upgrade::{Exchange, TransferState, Upgrade},
 };

@@ -15,7 +15,7 @@ use core::{
     marker::PhantomData,
     ops::{Deref, DerefMut},
     pin::Pin,
-    ptr::NonNull,
+    ptr::{self, NonNull},
 };
 use kernel::{
     alloc::{flags::GFP_KERNEL, KBox, KVec},
@@ -40,6 +40,7 @@ pub(crate) use bindings::{
     enoki_ctx as RawCtx,
     enoki_key as RawKey,
     enoki_layout as RawLayout,
+    enoki_older as RawOlder,
     enoki_ops as RawOps,
     enoki_sched as RawSched,
     enoki_task as RawTask,
@@ -145,6 +146,16 @@ impl<T> Lock<T> {
         let (name, class) = lock_class();
         let lock = RawSpinLock::new(Aligned(value), name, class);
         Ok(Lock(KBox::pin_init(lock, GFP_KERNEL)?))
+    }
+
+    /// What is behind it, for whom nobody else can get at it anyway.
+    pub fn get_mut(&mut self) -> &mut T
+    where
+        T: Unpin,
+    {
+        let at = ptr::from_mut(&mut self.0.lock().0);
+        // SAFETY: It is where the value is. As `self` is borrowed, nobody else takes the lock.
+        unsafe { &mut *at }
     }
 }
 
@@ -398,7 +409,9 @@ impl<S: Scheduler> Drop for Registration<S> {
 /// one as `module_parameters::slice_us.value()`.
 ///
 /// `with: [hints]` says that the policy is [`Hinted`](crate::hint::Hinted), too, and `upgrade` that
-/// it is [`Upgrade`](crate::upgrade::Upgrade).
+/// it is [`Upgrade`](crate::upgrade::Upgrade). `older: [(v1::State), (v0::State, v0::Entity)]` names
+/// what versions hand over that it can replace, and be replaced by, although they have it in another
+/// form; see [`Exchange`](crate::upgrade::Exchange).
 ///
 /// # Examples
 ///
@@ -426,6 +439,7 @@ macro_rules! module_enoki_scheduler {
         description: $description:literal,
         license: $license:literal
         $(, with: [$($with:ident),* $(,)?])?
+        $(, older: [$(($($older:ty),+)),* $(,)?])?
         $(, params: { $($params:tt)* })? $(,)?
     ) => {
         struct EnokiModule {
@@ -438,7 +452,10 @@ macro_rules! module_enoki_scheduler {
             ) -> $crate::prelude::Result<Self> {
                 Ok(EnokiModule {
                     _registration: $crate::Registration::new(
-                        const { $crate::__Ops::<$type>::new()$($(.$with())*)? },
+                        const {
+                            $crate::__Ops::<$type>::new()$($(.$with())*)?
+                                $(.older(const { &[$($crate::__older!($type, $($older),+)),*] }))?
+                        },
                         module,
                         module_parameters::id.value(),
                         module_parameters::timeout_ms.value(),

@@ -232,6 +232,11 @@ impl<T> Task<T> {
     pub fn state(&self) -> &T {
         &self.state
     }
+
+    /// Replaces it.
+    pub(crate) fn set_state(&mut self, state: T) {
+        self.state = state;
+    }
 }
 
 /// A token: the right to have a task run, once.

@@ -15,16 +15,18 @@
 //! it, by a reference to a `static`, say, or a function pointer; [`TransferState`] sees to that.
 
 use crate::{
+    adapter::Adapter,
     cpu::{CpuId, CpuMap},
     ctx::Ctx,
     fifo::FifoQueue,
     hint::{fnv, hash, QueueId},
     sched::Scheduler,
-    sys::{Lock, Result},
+    sys::{Lock, RawOlder, Result},
     time::Ns,
     token::{TaskId, TaskKey},
     tree::TreeQueue,
 };
+use core::{marker::PhantomData, mem, ptr};
 
 /// What means the same in another module, in memory as it is.
 ///
@@ -158,8 +160,8 @@ macro_rules! transfer {
 ///
 /// Its module is declared with `with: [upgrade]`, see
 /// [`module_enoki_scheduler!`](crate::module_enoki_scheduler). Two versions agree if both have the
-/// same [`Transfer`](Self::Transfer) and the same [`Task`](Scheduler::Task); otherwise the upgrade
-/// is refused.
+/// same [`Transfer`](Self::Transfer) and the same [`Task`](Scheduler::Task), or if one of them is
+/// [`Exchange`] for what the other one has; otherwise the upgrade is refused.
 ///
 /// Nobody else is in the policy meanwhile, on no CPU. All of them wait: be quick.
 pub trait Upgrade: Scheduler<Task: TransferState> {
@@ -182,4 +184,133 @@ pub trait Upgrade: Scheduler<Task: TransferState> {
         let _ = ctx;
         Ok(())
     }
+}
+
+/// What is handed over, for a version that has it in another form, `O`: that of an older one, say.
+///
+/// The newer version declares the older form once more, with the names that it had, in a module of
+/// its own, and names it to [`module_enoki_scheduler!`](crate::module_enoki_scheduler), as `older`.
+/// It then takes over from such a version, and gives back to it as well: if it refuses, and if it
+/// is to be replaced by it.
+///
+/// There is nothing to write where each form can be made [`From`] the other one. That has to
+/// consume what it is made from, as a whole: nothing can be allocated or freed there. So what is in
+/// a [`CpuMap`] has to be exchanged in place if it has another form, CPU by CPU.
+///
+/// # Tasks
+///
+/// If what is kept of a task has another form, too, that must be [`From`] a reference to the other
+/// one, and the other way round. No token can change hands then. The queues stay as they are, and
+/// are exchanged by nobody; the newer version gets a token of each task a moment later, one after
+/// the other, and meanwhile the class runs them.
+///
+/// # Examples
+///
+/// ```
+/// use enoki::prelude::*;
+///
+/// mod v1 {
+///     use enoki::prelude::*;
+///
+///     transfer! {
+///         /// As version 1 had it.
+///         pub(super) struct Known("example", 1) {
+///             pub(super) picks: u64,
+///         }
+///     }
+/// }
+///
+/// transfer! {
+///     /// Who has been picked how often, of all and of those that had waited.
+///     struct Known("example", 2) {
+///         picks: u64,
+///         late: u64,
+///     }
+/// }
+///
+/// impl From<v1::Known> for Known {
+///     fn from(old: v1::Known) -> Known {
+///         Known { picks: old.picks, late: 0 }
+///     }
+/// }
+///
+/// impl From<Known> for v1::Known {
+///     fn from(new: Known) -> v1::Known {
+///         v1::Known { picks: new.picks }
+///     }
+/// }
+///
+/// let (mut new, mut old) = (Known { picks: 0, late: 0 }, v1::Known { picks: 7 });
+/// new.exchange(&mut old);
+/// assert_eq!((new.picks, new.late, old.picks), (7, 0, 0));
+/// ```
+pub trait Exchange<O>: Sized {
+    /// Gives what `older` knows to `self`, and the other way round. What only one of them has stays
+    /// as it is, or is worked out from the rest.
+    ///
+    /// Called once more it undoes that.
+    fn exchange(&mut self, older: &mut O);
+}
+
+/// Does not come out of a panic: in the kernel nothing does, elsewhere what has been moved away
+/// would be dropped.
+struct NoWayBack;
+
+impl Drop for NoWayBack {
+    fn drop(&mut self) {
+        panic!("a panic while a policy was being replaced");
+    }
+}
+
+impl<T: From<O>, O: From<T>> Exchange<O> for T {
+    #[inline]
+    fn exchange(&mut self, older: &mut O) {
+        let no_way_back = NoWayBack;
+        // SAFETY: Both are valid, and different, as they are borrowed. What is read is used up, and
+        // nobody sees it before something else is there: a panic does not come back from here.
+        unsafe {
+            let (ours, theirs) = (ptr::read(self), ptr::read(older));
+            ptr::write(self, T::from(theirs));
+            ptr::write(older, O::from(ours));
+        }
+        mem::forget(no_way_back);
+    }
+}
+
+/// For [`module_enoki_scheduler!`](crate::module_enoki_scheduler): a form in which `S` can replace
+/// another version, and be replaced by it.
+#[doc(hidden)]
+#[repr(transparent)]
+pub struct Older<S>(pub(crate) RawOlder, PhantomData<S>);
+
+impl<S: Upgrade> Older<S> {
+    /// Of a version that keeps the same for each task.
+    pub const fn same_tasks<O: TransferState>() -> Older<S>
+    where
+        S::Transfer: Exchange<O>,
+    {
+        Older(Adapter::<S>::older::<O>(), PhantomData)
+    }
+
+    /// Of one that keeps `T`.
+    pub const fn other_tasks<O: TransferState, T: TransferState>() -> Older<S>
+    where
+        S::Transfer: Exchange<O>,
+        S::Task: for<'a> From<&'a T>,
+        T: for<'a> From<&'a S::Task>,
+    {
+        Older(Adapter::<S>::older_with_tasks::<O, T>(), PhantomData)
+    }
+}
+
+/// For [`module_enoki_scheduler!`](crate::module_enoki_scheduler).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __older {
+    ($type:ty, $state:ty) => {
+        $crate::upgrade::Older::<$type>::same_tasks::<$state>()
+    };
+    ($type:ty, $state:ty, $task:ty) => {
+        $crate::upgrade::Older::<$type>::other_tasks::<$state, $task>()
+    };
 }

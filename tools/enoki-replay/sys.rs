@@ -96,6 +96,15 @@ mod raw {
         pub(crate) hash: u64,
     }
 
+    #[repr(C)]
+    pub(crate) struct RawOlder {
+        pub(crate) state: RawLayout,
+        pub(crate) task_state: RawLayout,
+        pub(crate) exchange: Option<unsafe extern "C" fn(*mut c_void, *mut c_void)>,
+        pub(crate) task_from_older: Option<unsafe extern "C" fn(Task, *const RawTask)>,
+        pub(crate) task_to_older: Option<unsafe extern "C" fn(Task, *const RawTask)>,
+    }
+
     type Sched = *mut c_void;
     type Ctx = *const RawCtx;
     type Task = *mut RawTask;
@@ -112,9 +121,12 @@ mod raw {
         pub(crate) nr_timers: u32,
         pub(crate) timeout_ms: u32,
         pub(crate) flags: u32,
+        pub(crate) nr_older: u32,
         pub(crate) hint: RawLayout,
         pub(crate) message: RawLayout,
         pub(crate) state: RawLayout,
+        pub(crate) task_state: RawLayout,
+        pub(crate) older: *const RawOlder,
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
@@ -157,9 +169,9 @@ mod raw {
     }
 }
 
-pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOps, RawSched, RawTask};
+pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOlder, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 5;
+pub(crate) const ABI_VERSION: u32 = 6;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
 pub(crate) const MAX_HINT_SIZE: u32 = 240;
@@ -293,6 +305,13 @@ impl<T> Lock<T> {
     #[doc(hidden)]
     pub fn __new(value: T) -> Result<Lock<T>> {
         Ok(Lock(Mutex::new(value)))
+    }
+
+    /// What is behind it, for whom nobody else can get at it anyway.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0
+            .get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -434,6 +453,7 @@ macro_rules! module_enoki_scheduler {
         description: $description:literal,
         license: $license:literal
         $(, with: [$($with:ident),* $(,)?])?
+        $(, older: [$(($($older:ty),+)),* $(,)?])?
         $(, params: {
             $($param:ident: $ptype:ident {
                 default: $default:expr,
@@ -480,7 +500,10 @@ macro_rules! module_enoki_scheduler {
 
         #[allow(dead_code)]
         fn main() {
-            $crate::sim::main(const { $crate::__Ops::<$type>::new()$($(.$with())*)? });
+            $crate::sim::main(const {
+                $crate::__Ops::<$type>::new()$($(.$with())*)?
+                    $(.older(const { &[$($crate::__older!($type, $($older),+)),*] }))?
+            });
         }
     };
 }

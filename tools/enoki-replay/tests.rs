@@ -471,3 +471,98 @@ fn long_lines_are_cut_off() {
     );
     sim.finish();
 }
+
+mod forms {
+    use crate::prelude::*;
+    use std::mem;
+
+    mod v1 {
+        use crate::prelude::*;
+
+        transfer! {
+            pub(super) struct Known("known", 1) {
+                pub(super) picks: u64,
+                pub(super) lines: CpuMap<Lock<u64>>,
+            }
+        }
+    }
+
+    transfer! {
+        struct Known("known", 2) {
+            lines: CpuMap<Lock<u64>>,
+            picks: u64,
+            late: u64,
+        }
+    }
+
+    impl From<v1::Known> for Known {
+        fn from(old: v1::Known) -> Known {
+            Known {
+                lines: old.lines,
+                picks: old.picks,
+                late: old.picks / 2,
+            }
+        }
+    }
+
+    impl From<Known> for v1::Known {
+        fn from(new: Known) -> v1::Known {
+            v1::Known {
+                lines: new.lines,
+                picks: new.picks,
+            }
+        }
+    }
+
+    transfer! {
+        struct Wider("wider", 1) {
+            lines: CpuMap<Lock<[u64; 2]>>,
+        }
+    }
+
+    impl Exchange<v1::Known> for Wider {
+        fn exchange(&mut self, older: &mut v1::Known) {
+            for (ours, theirs) in self.lines.iter_mut().zip(older.lines.iter_mut()) {
+                mem::swap(&mut ours.get_mut()[0], theirs.get_mut());
+            }
+        }
+    }
+
+    fn old(first: u64) -> v1::Known {
+        let machine = Machine::new();
+        v1::Known {
+            picks: 8,
+            lines: CpuMap::new_with(&machine, |cpu| new_lock!(first + u64::from(cpu.as_u32())))
+                .unwrap(),
+        }
+    }
+
+    #[test]
+    fn by_from_there_and_back() {
+        let machine = Machine::new();
+        let mut new = Known {
+            lines: CpuMap::new_with(&machine, |_| new_lock!(0)).unwrap(),
+            picks: 0,
+            late: 0,
+        };
+        let mut old = old(5);
+        new.exchange(&mut old);
+        assert_eq!((new.picks, new.late, old.picks), (8, 4, 0));
+        assert_eq!(*new.lines[CpuId::FIRST].get_mut(), 5);
+        new.exchange(&mut old);
+        assert_eq!((new.picks, old.picks), (0, 8));
+        assert_eq!(*old.lines[CpuId::FIRST].get_mut(), 5);
+    }
+
+    #[test]
+    fn cpu_by_cpu() {
+        let machine = Machine::new();
+        let lines = CpuMap::new_with(&machine, |_| new_lock!([0, 9])).unwrap();
+        let (mut new, mut old) = (Wider { lines }, old(5));
+        new.exchange(&mut old);
+        assert_eq!(*new.lines[CpuId::FIRST].get_mut(), [5, 9]);
+        assert_eq!(*old.lines[CpuId::FIRST].get_mut(), 0);
+        let last = new.lines.iter_mut().last().unwrap();
+        assert!(last.get_mut()[0] > 5);
+    }
+}

@@ -36,7 +36,7 @@ struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	5
+#define ENOKI_ABI_VERSION	6
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -183,6 +183,31 @@ enum enoki_ops_flags {
 };
 
 /**
+ * struct enoki_older - what a policy hands over, as another version of it has it
+ *
+ * The version that brings this knows both forms, the other one only its own.
+ */
+struct enoki_older {
+	/** @state: the other version's enoki_ops::state */
+	struct enoki_layout state;
+	/** @task_state: likewise enoki_ops::task_state */
+	struct enoki_layout task_state;
+	/**
+	 * @exchange: What @ours and @older know changes hands; each may be any that the
+	 * reregister_prep of its version returned. Done once more, it is undone.
+	 */
+	void (*exchange)(void *ours, void *older);
+	/**
+	 * @task_from_older: Give @ours what @older knows of the task, which is memory of the
+	 * other version. NULL if both have the same memory of a task; otherwise no token
+	 * changes hands by @exchange. rq.
+	 */
+	void (*task_from_older)(struct enoki_task *ours, const struct enoki_task *older);
+	/** @task_to_older: Give @older what @ours knows of the task. Likewise. */
+	void (*task_to_older)(struct enoki_task *older, const struct enoki_task *ours);
+};
+
+/**
  * struct enoki_ops - a policy
  *
  * @sched in every call is what new_sched made. "Lent" tasks are only borrowed for
@@ -208,15 +233,18 @@ struct enoki_ops {
 	u32 timeout_ms;
 	/** @flags: &enum enoki_ops_flags */
 	u32 flags;
+	/** @nr_older: of @older */
+	u32 nr_older;
 	/** @hint: what the hints are like that it takes; without a name it takes none */
 	struct enoki_layout hint;
 	/** @message: what the messages are like that it sends; likewise */
 	struct enoki_layout message;
-	/**
-	 * @state: what that is like that another version may take over, its tasks' memory
-	 * included; of size 0 if nothing
-	 */
+	/** @state: what that is like that another version may take over; of size 0 if nothing */
 	struct enoki_layout state;
+	/** @task_state: what the memory of a task is like then; it may have no name */
+	struct enoki_layout task_state;
+	/** @older: @nr_older other forms of both, to and from which it can bring them */
+	const struct enoki_older *older;
 	/** @name: what the policy is registered as, NUL terminated, not the module's name */
 	char name[ENOKI_NAME_LEN];
 	/** @version: of the policy, NUL terminated, free form */
@@ -387,7 +415,7 @@ struct enoki_ops {
 	/**
 	 * @reregister_prep: Another version takes over, or this one does.
 	 * Return: where the state is: @state.size bytes, aligned to 8. What is there changes
-	 * hands with what the other version has there.
+	 * hands with what the other version has there, as it is or by &struct enoki_older.
 	 */
 	void *(*reregister_prep)(void *sched, const struct enoki_ctx *cx);
 	/**

@@ -116,6 +116,7 @@ static void enoki_part(struct task_struct *p)
 
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
 	WRITE_ONCE(ent->slot->task, NULL);
+	ent->slot->passed = NULL;
 	if (ent->token)
 		llist_add(enoki_free_node(ent->token), &es->freed);
 	llist_add(&ent->slot->free_node, &es->dead_slots);

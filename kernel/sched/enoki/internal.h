@@ -173,6 +173,8 @@ struct enoki_prq {
  * @granted_at: when that was, rq clock of the task's CPU
  * @turn_from: what the task had run when its last turn began, ns; see enoki_group_slice()
  * @own_end: what it will have run when the slice is over that its policy gave it, ns
+ * @passed: the token that the task had of the version that was replaced, and which that one
+ *	kept; until it has one of the new version
  * @nr: its index
  */
 struct enoki_slot {
@@ -182,6 +184,7 @@ struct enoki_slot {
 	u64			granted_at;
 	u64			turn_from;
 	u64			own_end;
+	struct enoki_task	*passed;
 	u32			nr;
 };
 

@@ -329,7 +329,8 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 	struct task_struct *p;
 	int ret;
 
-	while ((p = enoki_first_without_token(es))) {
+	/* While it is replaced that is done by who replaces it. */
+	while (!READ_ONCE(es->out) && (p = enoki_first_without_token(es))) {
 		enoki_fill_info(p, &info);
 		scoped_guard (rwsem_read, &es->calls)
 			ret = enoki_token_make(es, &info, &token);
@@ -340,7 +341,7 @@ static void enoki_renew_tokens(struct enoki_sched *es)
 
 		scoped_guard (task_rq_lock, p) {
 			if (p->enoki.es == es && !p->enoki.token &&
-			    enoki_is_current(es, token)) {
+			    !READ_ONCE(es->out) && enoki_is_current(es, token)) {
 				token->es = es;
 				token->slot = p->enoki.slot->nr;
 				enoki_token_placed(token);
@@ -407,8 +408,7 @@ static void enoki_work_fn(struct work_struct *work)
 
 	if (retiring)
 		enoki_free_forgotten(es);
-	if (!enoki_ejected(es))
-		enoki_renew_tokens(es);
+	enoki_renew_tokens(es);
 
 	llist_for_each_entry_safe(slot, tmp, slots, free_node) {
 		enoki_slot_free(slot);
@@ -444,6 +444,23 @@ static bool enoki_layout_usable(const struct enoki_layout *layout, u32 max)
 
 	return len ? layout->size && layout->size <= max &&
 		     IS_ALIGNED(layout->size, sizeof(u64)) : !layout->size;
+}
+
+/* Other forms of what is handed over have all calls, and are of something. */
+static bool enoki_older_usable(const struct enoki_ops *ops)
+{
+	const struct enoki_older *older;
+
+	if (!ops->nr_older)
+		return true;
+	if (!ops->older || !ops->state.size)
+		return false;
+	for (older = ops->older; older < ops->older + ops->nr_older; older++)
+		if (!older->state.size || !older->exchange ||
+		    !older->task_from_older != !older->task_to_older)
+			return false;
+
+	return true;
 }
 
 static int enoki_check_ops(const struct enoki_ops *ops)
@@ -498,7 +515,8 @@ static int enoki_check_ops(const struct enoki_ops *ops)
 	}
 	/* It is not copied to anywhere, so it may have any size. */
 	if (!enoki_layout_usable(&ops->state, U32_MAX) ||
-	    (ops->state.size && (!ops->reregister_prep || !ops->reregister_init))) {
+	    (ops->state.size && (!ops->reregister_prep || !ops->reregister_init)) ||
+	    !enoki_older_usable(ops)) {
 		enoki_set_error("policy %s: what it hands over has a name and a size, a multiple of 8, and calls for it",
 				ops->name);
 		return -EINVAL;

@@ -353,22 +353,24 @@ void enoki_lost(struct rq *rq, struct task_struct *p)
 bool enoki_reclaim(struct rq *rq, struct task_struct *p, enum enoki_leave why)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
-	bool shut = enoki_shut(ent->es, rq, ent->token);
-	struct enoki_task *back = NULL;
+	struct enoki_task *token = ent->token, *back = NULL;
+	bool shut = enoki_shut(ent->es, rq, token);
 
 	if (likely(!shut))
 		back = enoki_call_migrate_task_rq(ent->es, rq, p, why);
 	/* From here on the last grant is worth nothing, whoever has it. */
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
-	if (likely(back == ent->token))
+	if (likely(back == token))
 		return true;
 
 	ent->token = NULL;
 	if (back)
 		enoki_token_drop(back);
 	/* Whoever has it cannot be asked, and keeps it. */
-	if (shut)
+	if (shut) {
+		ent->slot->passed = enoki_ejected(ent->es) ? NULL : token;
 		return false;
+	}
 
 	/* A rescue is an offence already, and counted. */
 	if (why != ENOKI_LEAVE_RESCUE)

@@ -23,9 +23,11 @@
  *
  * What the old version knows either is what the new one knows in the same form (both name
  * it, see enoki_ops::state): then it changes hands as it is, with all tokens in it, and
- * takes as long for many tasks as for few. Or the new version begins with nothing. Then
+ * takes as long for many tasks as for few. The same goes for another form, if one of the two
+ * versions knows both (see &struct enoki_older). Or the new version begins with nothing. Then
  * the class runs the tasks that are ready by itself, first come first served, until it has
- * given the new version a token of each, one task after the other.
+ * given the new version a token of each, one task after the other. So it does, too, if what
+ * the two keep for a task has different forms: then that is carried over with each task.
  */
 #include <linux/delay.h>
 
@@ -44,15 +46,25 @@
  * @priv: its data; afterwards that of the other version
  * @queued: for each CPU how many tokens the old version had, or -1
  * @keep: the new version takes over what the old one knows
+ * @older: how, if that has another form; NULL if not
+ * @back: it is the new version that has the older form
  * @ret: what came of it
  */
 struct enoki_upgrade {
-	struct enoki_build	*build;
-	void			*priv;
-	s64			*queued;
-	bool			keep;
-	int			ret;
+	struct enoki_build		*build;
+	void				*priv;
+	s64				*queued;
+	bool				keep;
+	const struct enoki_older	*older;
+	bool				back;
+	int				ret;
 };
+
+/* Do the tokens of the old version become the new one's? Otherwise that gets others. */
+static bool enoki_keeps_tokens(const struct enoki_upgrade *up)
+{
+	return up->keep && !(up->older && up->older->task_from_older);
+}
 
 /* Numbers the closings of gates; see enoki_sched::gate_seq. */
 static unsigned int enoki_gate_seq;
@@ -220,7 +232,7 @@ static bool enoki_open_gate(struct enoki_sched *es, unsigned int out)
  * Moving over.
  */
 
-static void enoki_exchange(void *a, void *b, size_t size)
+static void enoki_swap_words(void *a, void *b, size_t size)
 {
 	u64 *x = a, *y = b;
 	size_t i;
@@ -275,6 +287,22 @@ static int enoki_upgrade_compare(struct enoki_sched *es, struct enoki_upgrade *u
 	return 0;
 }
 
+/* What the two versions know changes hands. */
+static void enoki_exchange(struct enoki_sched *es, struct enoki_upgrade *up, void *from,
+			   void *to)
+{
+	if (!up->older) {
+		enoki_swap_words(from, to, es->ops->state.size);
+		return;
+	}
+	enoki_call_begin(es, ENOKI_EV_reregister_prep);
+	if (up->back)
+		up->older->exchange(from, to);
+	else
+		up->older->exchange(to, from);
+	enoki_call_end();
+}
+
 /* Give the new version what the old one knows. Return: 0, or it has it back. */
 static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 {
@@ -288,15 +316,15 @@ static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 	enoki_note(es, ENOKI_EV_reregister_prep, &cx, 0, 0);
 	from = ENOKI_UPGRADE_CALL(es, old, reregister_prep, es->priv, &cx);
 	to = ENOKI_UPGRADE_CALL(es, new, reregister_prep, up->priv, &cx);
-	enoki_exchange(from, to, old->state.size);
+	enoki_exchange(es, up, from, to);
 	ret = ENOKI_UPGRADE_CALL(es, new, reregister_init, up->priv, &cx);
 	enoki_note(es, ENOKI_EV_reregister_init, &cx, 0, ret);
-	if (!ret)
+	if (!ret && enoki_keeps_tokens(up))
 		ret = enoki_upgrade_compare(es, up, &each);
 	if (!ret)
 		return 0;
 
-	enoki_exchange(from, to, old->state.size);
+	enoki_exchange(es, up, from, to);
 	ENOKI_UPGRADE_CALL(es, old, reregister_init, es->priv, &cx);
 
 	return ret;
@@ -312,9 +340,9 @@ static int enoki_swap(struct enoki_sched *es, struct enoki_upgrade *up)
 		ret = enoki_hand_over(es, up);
 		if (ret)
 			return ret;
-	} else {
-		WRITE_ONCE(es->epoch, es->epoch + 1);
 	}
+	if (!enoki_keeps_tokens(up))
+		WRITE_ONCE(es->epoch, es->epoch + 1);
 	es->before = old->ops;
 	WRITE_ONCE(es->ops, up->build->ops);
 	if (!enoki_same_layouts(old->ops, es->ops)) {
@@ -339,7 +367,7 @@ static int enoki_try_swap(struct enoki_sched *es, struct enoki_upgrade *up, u64 
 	since = enoki_gate_clock();
 	if (enoki_close_gate(es, patience_ns)) {
 		ret = enoki_swap(es, up);
-		if (!ret && !up->keep)
+		if (!ret && !enoki_keeps_tokens(up))
 			out = ENOKI_OUT_CHANGE;
 	}
 	if (!enoki_open_gate(es, out) && ret)
@@ -387,6 +415,27 @@ static struct task_struct *enoki_first_passed(struct enoki_sched *es, bool *none
 }
 
 /*
+ * Have the new token of a task know what the old one does, if they differ only in form. The
+ * policy may have the old one; but the version that has it is not called any more.
+ */
+static bool enoki_carry_over(struct enoki_sched *es, struct enoki_task *token,
+			     const struct enoki_task *old)
+{
+	const struct enoki_upgrade *up = es->upgrade;
+
+	if (!old || !up->keep)
+		return false;
+	enoki_call_begin(es, ENOKI_EV_reregister_init);
+	if (up->back)
+		up->older->task_to_older(token, old);
+	else
+		up->older->task_from_older(token, old);
+	enoki_call_end();
+
+	return true;
+}
+
+/*
  * Exchange the token of @p, whose run queue is locked, for one of the new version, or for
  * none: then the class runs the task, until there is one.
  */
@@ -394,12 +443,15 @@ static void enoki_exchange_token(struct rq *rq, struct task_struct *p, struct en
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 
+	if (!token || !enoki_carry_over(ent->es, token, ent->token ?: ent->slot->passed))
+		ent->flags |= ENOKI_P_NEW;
+	ent->slot->passed = NULL;
 	/* What is queued the old version has; that is freed with the rest of it. */
 	if (ent->token && ent->state != ENOKI_QUEUED)
 		enoki_give_to_free(ent->es, ent->token);
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
 	ent->token = token;
-	ent->flags |= ENOKI_P_NEW | ENOKI_P_CHANGED;
+	ent->flags |= ENOKI_P_CHANGED;
 	if (ent->state == ENOKI_BLOCKED)
 		return;
 
@@ -466,6 +518,8 @@ static void enoki_change_all(struct enoki_sched *es)
 		put_task_struct(p);
 	/* Nobody has an old one any more. Pairs with the acquire in enoki_shut(). */
 	cmpxchg_release(&es->out, ENOKI_OUT_CHANGE, 0);
+	/* Those for whom there was none. */
+	enoki_defer(es);
 }
 
 /* Who waits at the gate must not be kept so long for this that it ejects the policy. */
@@ -496,7 +550,7 @@ static void enoki_upgrade_fn(struct kthread_work *work)
 		es->upgrades.retries++;
 		usleep_range(50, 1000);
 	}
-	if (!up->ret && !up->keep)
+	if (!up->ret && !enoki_keeps_tokens(up))
 		enoki_change_all(es);
 }
 
@@ -560,20 +614,47 @@ static void enoki_move_pin(struct enoki_sched *es)
  * Before.
  */
 
-/* Does the new version begin with what the old one knows? -EPROTO if they do not agree. */
-static int enoki_check_state_layout(struct enoki_sched *es, const struct enoki_ops *new,
-				    bool *keep)
+static bool enoki_same_layout(const struct enoki_layout *a, const struct enoki_layout *b)
 {
-	const struct enoki_layout *ours = &es->ops->state, *theirs = &new->state;
+	return !memcmp(a, b, sizeof(*a));
+}
 
-	*keep = ours->size && theirs->size;
-	if (!*keep || !memcmp(ours, theirs, sizeof(*ours)))
+/* How version @ops exchanges what it knows with @other, which has it in another form. */
+static const struct enoki_older *enoki_find_older(const struct enoki_ops *ops,
+						  const struct enoki_ops *other)
+{
+	const struct enoki_older *older;
+
+	for (older = ops->older; older < ops->older + ops->nr_older; older++)
+		if (enoki_same_layout(&older->state, &other->state) &&
+		    enoki_same_layout(&older->task_state, &other->task_state))
+			return older;
+
+	return NULL;
+}
+
+/* How does the new version come to what the old one knows? -EPROTO if they do not agree. */
+static int enoki_check_state_layout(struct enoki_sched *es, struct enoki_upgrade *up)
+{
+	const struct enoki_ops *old = es->ops, *new = up->build->ops;
+	const struct enoki_layout *ours = &old->state, *theirs = &new->state;
+
+	up->keep = ours->size && theirs->size;
+	if (!up->keep || (enoki_same_layout(ours, theirs) &&
+			  enoki_same_layout(&old->task_state, &new->task_state)))
+		return 0;
+	up->older = enoki_find_older(new, old);
+	if (up->older)
+		return 0;
+	up->older = enoki_find_older(old, new);
+	up->back = true;
+	if (up->older)
 		return 0;
 
-	enoki_set_error("policy %s: version %s has the state %s version %u (%u bytes, hash %#llx), version %s takes over %s version %u (%u bytes, hash %#llx): not replaced",
-			es->name, es->ops->version, ours->name, ours->version, ours->size,
-			ours->hash, new->version, theirs->name, theirs->version,
-			theirs->size, theirs->hash);
+	enoki_set_error("policy %s: version %s has the state %s version %u (%u bytes, hash %#llx, tasks %#llx), version %s takes over %s version %u (%u bytes, hash %#llx, tasks %#llx): not replaced",
+			es->name, old->version, ours->name, ours->version, ours->size,
+			ours->hash, old->task_state.hash, new->version, theirs->name,
+			theirs->version, theirs->size, theirs->hash, new->task_state.hash);
 	return -EPROTO;
 }
 
@@ -657,7 +738,7 @@ static int enoki_replace(struct enoki_sched *es)
 	}
 
 	new = up.build->ops;
-	ret = enoki_check_state_layout(es, new, &up.keep);
+	ret = enoki_check_state_layout(es, &up);
 	if (ret)
 		return ret;
 	up.queued = kcalloc(nr_cpu_ids, sizeof(*up.queued), GFP_KERNEL);
