@@ -31,6 +31,10 @@
  */
 #include <linux/delay.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/enoki.h>
+#undef CREATE_TRACE_POINTS
+
 /* How long the locks are waited for: the first time, and at most; but see enoki_patience_ns(). */
 #define ENOKI_SWEEP_MIN_NS	(50ULL * NSEC_PER_USEC)
 #define ENOKI_SWEEP_MAX_NS	(10ULL * NSEC_PER_MSEC)
@@ -687,10 +691,21 @@ static u64 enoki_longest_wait(void)
 	return longest;
 }
 
+/* Who is in office by now is another one perhaps; both are kept by the caller. */
+static void enoki_trace_upgrade(struct enoki_sched *es, const struct enoki_upgrade *up,
+				const struct enoki_ops *old, const struct enoki_ops *new,
+				u64 retries)
+{
+	trace_enoki_upgrade(es->name, old->version, new->version, up->keep, up->ret,
+			    es->upgrades.retries - retries, es->upgrades.blackout_ns,
+			    es->upgrades.waited_ns);
+}
+
 /* All is prepared: do it. */
 static int enoki_replace_by(struct enoki_sched *es, struct enoki_upgrade *up)
 {
 	const struct enoki_ops *old = es->ops, *new = up->build->ops;
+	u64 retries = es->upgrades.retries;
 
 	enoki_longest_wait();
 	es->upgrade = up;
@@ -700,10 +715,12 @@ static int enoki_replace_by(struct enoki_sched *es, struct enoki_upgrade *up)
 	if (up->ret) {
 		es->upgrades.refused++;
 		enoki_say_refused(es, new, up->ret);
+		enoki_trace_upgrade(es, up, old, new, retries);
 		return up->ret;
 	}
 
 	es->upgrades.waited_ns = enoki_longest_wait();
+	enoki_trace_upgrade(es, up, old, new, retries);
 	es->upgrades.kept += up->keep;
 	es->upgrades.done++;
 	enoki_move_pin(es);
