@@ -345,6 +345,7 @@ static void enoki_announce(struct rq *rq, struct task_struct *p, int flags)
 		enoki_call_task_new(es, rq, token);
 	} else if (flags & ENQUEUE_WAKEUP) {
 		enoki_look_at_hints(es);
+		enoki_measure_from(p);
 		enoki_call_task_wakeup(es, rq, token,
 				       flags & ENQUEUE_MIGRATED ? ENOKI_WAKE_MIGRATED : 0);
 	} else if (migrated) {
@@ -613,6 +614,7 @@ static struct task_struct *enoki_picked(struct rq *rq, struct task_struct *p, u6
 		enoki_set_state(p, ENOKI_PICKED);
 		rq->enoki.picked = p;
 	}
+	enoki_measure(rq, p);
 	if (unlikely(p->enoki.flags & ENOKI_P_GROUPED))
 		slice_ns = enoki_picked_in_group(rq, p, slice_ns);
 	p->enoki.flags &= ~(ENOKI_P_UNASKED | ENOKI_P_RESCUED);

@@ -409,9 +409,11 @@ impl<S: Scheduler> Drop for Registration<S> {
 /// one as `module_parameters::slice_us.value()`.
 ///
 /// `with: [hints]` says that the policy is [`Hinted`](crate::hint::Hinted), too, and `upgrade` that
-/// it is [`Upgrade`](crate::upgrade::Upgrade). `older: [(v1::State), (v0::State, v0::Entity)]` names
-/// what versions hand over that it can replace, and be replaced by, although they have it in another
-/// form; see [`Exchange`](crate::upgrade::Exchange).
+/// it is [`Upgrade`](crate::upgrade::Upgrade).
+///
+/// `older: [(v1::State), (v0::State, v0::Entity)]` names what versions hand over that it can
+/// replace, and be replaced by, although they have it in another form; see
+/// [`Exchange`](crate::upgrade::Exchange).
 ///
 /// # Examples
 ///

@@ -55,7 +55,7 @@ struct sched_enoki_entity {
 	s32			from_cpu;
 	u8			id;
 	u8			state;
-	u8			flags;
+	u16			flags;
 	struct list_head	run_node;
 	struct list_head	tasks_node;
 };

@@ -51,6 +51,7 @@ enum enoki_state {
 #define ENOKI_P_UNASKED	0x20	/* runs although its policy did not pick it, and waits on */
 #define ENOKI_P_RESCUED	0x40	/* rescued, and not picked by its policy since */
 #define ENOKI_P_GROUPED	0x80	/* counted in control groups; still, when it sleeps */
+#define ENOKI_P_WOKEN	0x100	/* waits since it woke up, and that is to be measured */
 
 /* What is counted of each policy; sysfs has the same names. */
 enum enoki_event {
@@ -126,10 +127,14 @@ enum enoki_reject {
 	ENOKI_NR_REJECTS,
 };
 
+/* Waits of a minute and more are all the same. */
+#define ENOKI_NR_WAITS	27
+
 /**
  * struct enoki_stats - one CPU's counters of a policy
  * @events: by &enum enoki_event
  * @rejected: by &enum enoki_reject
+ * @waits: how often tasks that woke up waited for less than 2^n us, and not for less than that
  * @late_at: when it was called last while the flight recorder stood still, by ktime
  *
  * Each CPU writes its own, with interrupts off.
@@ -137,6 +142,7 @@ enum enoki_reject {
 struct enoki_stats {
 	u64	events[ENOKI_NR_EVENTS];
 	u64	rejected[ENOKI_NR_REJECTS];
+	u64	waits[ENOKI_NR_WAITS];
 	u64	late_at;
 };
 
@@ -249,12 +255,16 @@ struct enoki_offence {
  * struct enoki_build - a policy's code, of which several may be loaded
  * @ops: its calls
  * @es: the policy whose it is, in office or standing by; NULL if that went without it
+ * @canary: the policy as which it is tried beside @es, see canary.c; NULL if it is not
+ * @canary_goes: what was its canary is not registered any more, but not yet gone
  *
- * Protected by the registry's mutex.
+ * Protected by enoki_change_mutex.
  */
 struct enoki_build {
 	const struct enoki_ops	*ops;
 	struct enoki_sched	*es;
+	struct enoki_sched	*canary;
+	bool			canary_goes;
 };
 
 /**
@@ -299,7 +309,8 @@ struct enoki_client;
  * @before: the code that was replaced, while there are tokens of it
  * @retiring: @work is to free the tokens that it has forgotten
  * @pinned: the module that @users keep in memory, NULL if none; under the registry's mutex
- * @removed: the policy's module is being removed, and no other version took over
+ * @removed: it is not registered any more
+ * @closed: its tasks are to leave it, and no others come
  * @gate_seq: which run queues have been locked since the gate was closed: those that have it
  * @layouts: changes when those of hints or messages do; see enoki_client::layouts
  * @calls: read-locked by calls that may sleep, write-locked by upgrades
@@ -369,6 +380,7 @@ struct enoki_sched {
 	const struct enoki_ops	*before;
 	bool			retiring;
 	bool			removed;
+	bool			closed;
 	struct module		*pinned;
 	unsigned int		gate_seq;
 	unsigned int		layouts;
@@ -484,13 +496,38 @@ void enoki_eject_sync(struct enoki_sched *es);
 bool __enoki_shut(struct enoki_sched *es, struct rq *rq, const struct enoki_task *token);
 bool enoki_wait_at_gate(struct enoki_sched *es);
 int enoki_upgrade(struct enoki_sched *es);
-bool enoki_give_up_office(struct enoki_sched *es);
+bool enoki_give_up_office(struct enoki_sched *es, struct enoki_sched **canaryp);
 ssize_t enoki_standby_show(struct enoki_sched *es, char *buf);
 void enoki_upgrade_init(struct enoki_sched *es);
 
 /* switch.c */
 int enoki_switch(struct enoki_sched *es, const char *name, unsigned int max);
 void enoki_switch_init(struct enoki_sched *es);
+
+/* canary.c */
+DECLARE_STATIC_KEY_FALSE(enoki_measuring);
+void __enoki_measure(struct rq *rq, struct task_struct *p);
+ssize_t enoki_waits_show(struct enoki_sched *es, char *buf);
+struct enoki_sched *enoki_canary_join(struct enoki_sched *es);
+void enoki_canary_free(struct enoki_sched *canary);
+void enoki_canary_alone(struct enoki_build *build);
+struct enoki_sched *enoki_canary_leaves(struct enoki_build *build);
+int enoki_canary(struct enoki_sched *es, bool on);
+ssize_t enoki_canary_show(struct enoki_sched *es, char *buf);
+
+/* @p woke up: its wait begins. */
+static inline void enoki_measure_from(struct task_struct *p)
+{
+	if (static_branch_unlikely(&enoki_measuring))
+		p->enoki.flags |= ENOKI_P_WOKEN;
+}
+
+/* @p is to run: that is the end of it. */
+static inline void enoki_measure(struct rq *rq, struct task_struct *p)
+{
+	if (static_branch_unlikely(&enoki_measuring) && (p->enoki.flags & ENOKI_P_WOKEN))
+		__enoki_measure(rq, p);
+}
 
 /* report.c */
 void enoki_report(struct enoki_sched *es, enum enoki_exit why,

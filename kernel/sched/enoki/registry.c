@@ -70,19 +70,23 @@ struct enoki_sched *enoki_get_used(u32 id)
  * @id: its number
  *
  * Context: may sleep, no locks.
- * Return: the policy, or NULL if there is none, its module is going, or it has been
- *         ejected.
+ * Return: the policy, or NULL if there is none, its module is going, it is closed, or it has
+ *         been ejected.
  */
 struct enoki_sched *enoki_get(u32 id)
 {
 	struct enoki_sched *es = enoki_get_used(id);
 
+	if (es && READ_ONCE(es->closed)) {
+		enoki_put(es);
+		return NULL;
+	}
 	if (es)
 		return es;
 
 	guard(mutex)(&enoki_mutex);
 	es = enoki_find(id);
-	if (!es || enoki_ejected(es))
+	if (!es || enoki_ejected(es) || es->closed)
 		return NULL;
 
 	if (!atomic_inc_not_zero(&es->users)) {
@@ -578,7 +582,7 @@ static void enoki_sched_free(struct enoki_sched *es)
 	kfree(es);
 }
 
-static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build)
+static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build, const char *name, u32 id)
 {
 	struct enoki_sched *es = kzalloc_obj(*es);
 	struct enoki_prq *prq;
@@ -589,8 +593,8 @@ static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build)
 
 	es->ops = build->ops;
 	es->build = build;
-	strscpy(es->name, es->ops->name);
-	es->id = es->ops->id;
+	strscpy(es->name, name);
+	es->id = id;
 	raw_spin_lock_init(&es->lock);
 	INIT_LIST_HEAD(&es->tasks);
 	INIT_LIST_HEAD(&es->receipts);
@@ -623,6 +627,17 @@ static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build)
 	}
 
 	return es;
+}
+
+/* What may be changed of a policy @es has as @like has it. */
+static void enoki_set_up_like(struct enoki_sched *es, const struct enoki_sched *like)
+{
+	es->timeout_ms = READ_ONCE(like->timeout_ms);
+	es->budget = READ_ONCE(like->budget);
+	es->max_hold_ms = READ_ONCE(like->max_hold_ms);
+	es->max_blackout_ms = READ_ONCE(like->max_blackout_ms);
+	es->max_rejects = READ_ONCE(like->max_rejects);
+	es->hint_quota = READ_ONCE(like->hint_quota);
 }
 
 /* Put a policy that is set up into the registry. */
@@ -662,15 +677,18 @@ err_servers:
 	return ret;
 }
 
-/* The first version of a policy that is loaded goes into office. */
-static int enoki_take_office(struct enoki_build *build)
+/* Make a policy of that code; @like: one that it is to be set up like, or NULL. */
+static struct enoki_sched *enoki_put_into_office(struct enoki_build *build, const char *name,
+						 u32 id, const struct enoki_sched *like)
 {
+	struct enoki_sched *es = enoki_sched_alloc(build, name, id);
 	const struct enoki_ops *ops = build->ops;
-	struct enoki_sched *es = enoki_sched_alloc(build);
 	int ret;
 
 	if (!es)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
+	if (like)
+		enoki_set_up_like(es, like);
 
 	ret = ops->new_sched(&es->priv);
 	if (ret)
@@ -681,17 +699,29 @@ static int enoki_take_office(struct enoki_build *build)
 	if (ret)
 		goto err_sched;
 
-	build->es = es;
-	pr_info("sched_enoki: policy %s %s registered as number %u\n", es->name, ops->version,
-		es->id);
-
-	return 0;
+	return es;
 
 err_sched:
 	ops->free_sched(es->priv);
 err_free:
 	enoki_sched_free(es);
-	return ret;
+	return ERR_PTR(ret);
+}
+
+/* The first version of a policy that is loaded goes into office. */
+static int enoki_take_office(struct enoki_build *build)
+{
+	const struct enoki_ops *ops = build->ops;
+	struct enoki_sched *es = enoki_put_into_office(build, ops->name, ops->id, NULL);
+
+	if (IS_ERR(es))
+		return PTR_ERR(es);
+
+	build->es = es;
+	pr_info("sched_enoki: policy %s %s registered as number %u\n", es->name, ops->version,
+		es->id);
+
+	return 0;
 }
 
 /* Every other one, which has the same number, stands by. */
@@ -699,6 +729,11 @@ static int enoki_stand_by(struct enoki_sched *es, struct enoki_build *build)
 {
 	const struct enoki_ops *ops = build->ops;
 
+	if (es->build->es != es) {
+		enoki_set_error("policy %s: the name is taken, by a version of policy %s that is tried",
+				ops->name, es->ops->name);
+		return -EEXIST;
+	}
 	if (ops->id != es->id) {
 		enoki_set_error("policy %s: the name is taken, by number %u (if it is another version of that, load it with id=%u)",
 				ops->name, es->id, es->id);
@@ -807,6 +842,20 @@ static void enoki_leave_office(struct enoki_sched *es)
 	enoki_sched_free(es);
 }
 
+/* Nobody finds the policy any more. Return: that is so; otherwise it has users. */
+static bool enoki_strike_off(struct enoki_sched *es)
+{
+	guard(mutex)(&enoki_mutex);
+	if (atomic_read(&es->users))
+		return false;
+	list_del_rcu(&es->node);
+	if (list_empty(&enoki_scheds))
+		enoki_attach_servers(false);
+	es->removed = true;
+
+	return true;
+}
+
 /**
  * enoki_unregister - take a policy, or a version of one, back
  * @build: what enoki_register() returned; if it is in office no task is attached to it
@@ -818,26 +867,23 @@ static void enoki_leave_office(struct enoki_sched *es)
  */
 void enoki_unregister(struct enoki_build *build)
 {
-	struct enoki_sched *es;
+	struct enoki_sched *es, *canary;
 
 	scoped_guard (mutex, &enoki_change_mutex) {
 		es = build->es;
-		if (es && es->build == build && !enoki_give_up_office(es)) {
-			scoped_guard (mutex, &enoki_mutex) {
-				WARN_ON_ONCE(atomic_read(&es->users));
-				list_del_rcu(&es->node);
-				if (list_empty(&enoki_scheds))
-					enoki_attach_servers(false);
-			}
-			es->removed = true;
+		canary = enoki_canary_leaves(build);
+		if (es && es->build == build && !enoki_give_up_office(es, &canary)) {
+			WARN_ON_ONCE(!enoki_strike_off(es));
 			if (es->standby)
-				es->standby->es = NULL;
+				enoki_canary_alone(es->standby);
 		} else {
 			if (es)
 				es->standby = NULL;
 			es = NULL;
 		}
 	}
+	if (canary)
+		enoki_canary_free(canary);
 	if (es)
 		enoki_leave_office(es);
 	kfree(build);

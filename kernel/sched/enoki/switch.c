@@ -170,8 +170,9 @@ static int enoki_switch_to(struct enoki_sched *es, struct enoki_switch *sw)
 	else if (sw->ret)
 		enoki_set_error("policy %s: %u tasks switched to %s, but %u stay, which it refuses, one of them with error %d",
 				es->name, sw->moved, sw->to->name, sw->stayed, sw->ret);
-	pr_info("sched_enoki: policy %s: %u tasks switched to policy %s\n", es->name, sw->moved,
-		sw->to->name);
+	if (sw->moved)
+		pr_info("sched_enoki: policy %s: %u tasks switched to policy %s\n", es->name,
+			sw->moved, sw->to->name);
 
 	return sw->ret;
 }

@@ -141,6 +141,31 @@ static ssize_t standby_show(struct kobject *kobj, struct kobj_attribute *attr, c
 	return enoki_standby_show(enoki_of_kobj(kobj), buf);
 }
 
+static ssize_t canary_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return enoki_canary_show(enoki_of_kobj(kobj), buf);
+}
+
+static ssize_t canary_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t count)
+{
+	struct enoki_sched *es = enoki_of_kobj(kobj);
+	bool on;
+
+	if (kstrtobool(buf, &on)) {
+		enoki_set_error("policy %s: write 1 to canary, to try the version that stands by beside it, or 0 to have its tasks come back",
+				es->name);
+		return -EINVAL;
+	}
+
+	return enoki_canary(es, on) ?: count;
+}
+
+static ssize_t waits_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return enoki_waits_show(enoki_of_kobj(kobj), buf);
+}
+
 static ssize_t upgrade_store(struct kobject *kobj, struct kobj_attribute *attr,
 			     const char *buf, size_t count)
 {
@@ -368,7 +393,9 @@ static struct kobj_attribute enoki_timeout_ms_attr = __ATTR_RW(timeout_ms);
 static struct kobj_attribute enoki_events_attr = __ATTR_RO(events);
 static struct kobj_attribute enoki_rejected_attr = __ATTR_RO(rejected);
 static struct kobj_attribute enoki_clients_attr = __ATTR_RO(clients);
+static struct kobj_attribute enoki_waits_attr = __ATTR_RO(waits);
 static struct kobj_attribute enoki_standby_attr = __ATTR_RO(standby);
+static struct kobj_attribute enoki_canary_attr = __ATTR_RW(canary);
 static struct kobj_attribute enoki_switch_attr = __ATTR_WO(switch);
 static struct kobj_attribute enoki_upgrade_attr = __ATTR_WO(upgrade);
 static struct kobj_attribute enoki_upgrades_attr = __ATTR_RO(upgrades);
@@ -389,7 +416,9 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_rejected_attr.attr,
 	&enoki_hint_quota_attr.attr,
 	&enoki_clients_attr.attr,
+	&enoki_waits_attr.attr,
 	&enoki_standby_attr.attr,
+	&enoki_canary_attr.attr,
 	&enoki_switch_attr.attr,
 	&enoki_upgrade_attr.attr,
 	&enoki_upgrades_attr.attr,

@@ -774,6 +774,29 @@ static int enoki_replace(struct enoki_sched *es)
 	return ret;
 }
 
+/* Likewise; if the new version was tried before, its tasks join those of the policy. */
+static int enoki_replace_with_canary(struct enoki_sched *es, struct enoki_sched **canaryp)
+{
+	struct enoki_sched *canary = es->standby ? es->standby->canary : NULL;
+	int ret;
+
+	if (canary && enoki_ejected(canary)) {
+		enoki_set_error("policy %s: version %s was ejected where it was tried (write 0 to canary): not replaced",
+				es->name, es->standby->ops->version);
+		return -ECANCELED;
+	}
+	ret = enoki_replace(es);
+	if (ret)
+		return ret;
+
+	canary = enoki_canary_join(es);
+	if (IS_ERR(canary))
+		return PTR_ERR(canary);
+	*canaryp = canary;
+
+	return 0;
+}
+
 /**
  * enoki_upgrade - put the version of a policy into office that stands by
  * @es: the policy
@@ -782,26 +805,33 @@ static int enoki_replace(struct enoki_sched *es)
  * Return: 0, and the other version stands by now. -ENOENT if none does; -ENODEV if the
  *         policy has been ejected or is being removed; -EPROTO if what it knows is of
  *         another form for the new version; -EBADE if this one loses tasks; -EAGAIN if run
- *         queues were locked for too long; -EBUSY if a module is being removed; or what
- *         the new version refused with. last_error has it in words.
+ *         queues were locked for too long; -EBUSY if a module is being removed; -ECANCELED if
+ *         the new version was ejected where it was tried; or what it refused with, the policy or,
+ *         if it is in office by then, a task of those that it was tried on. last_error has it
+ *         in words.
  */
 int enoki_upgrade(struct enoki_sched *es)
 {
+	struct enoki_sched *canary = NULL;
 	struct module *old, *new;
 	int ret = -EBUSY;
 
-	guard(mutex)(&enoki_change_mutex);
-	if (es->removed)
-		return -ENODEV;
-	old = es->build->ops->owner;
-	new = es->standby ? es->standby->ops->owner : NULL;
-	/* Without one there is an error to say. A module that goes waits for the mutex. */
-	if (!try_module_get(old))
-		return -EBUSY;
-	if (!new || try_module_get(new)) {
-		ret = enoki_replace(es);
-		module_put(new);
+	scoped_guard (mutex, &enoki_change_mutex) {
+		if (es->removed)
+			return -ENODEV;
+		old = es->build->ops->owner;
+		new = es->standby ? es->standby->ops->owner : NULL;
+		/* Without one there is an error to say. A module that goes waits for the mutex. */
+		if (!try_module_get(old))
+			return -EBUSY;
+		if (!new || try_module_get(new))
+			ret = enoki_replace_with_canary(es, &canary);
+		else
+			new = NULL;
 	}
+	if (canary)
+		enoki_canary_free(canary);
+	module_put(new);
 	module_put(old);
 
 	return ret;
@@ -810,11 +840,12 @@ int enoki_upgrade(struct enoki_sched *es)
 /**
  * enoki_give_up_office - have the version that stands by replace a policy that goes
  * @es: the policy, whose module is being removed
+ * @canaryp: set to one for enoki_canary_free(), if it ends with that
  *
  * Context: may sleep, with enoki_change_mutex.
  * Return: it has, and the other one stands by.
  */
-bool enoki_give_up_office(struct enoki_sched *es)
+bool enoki_give_up_office(struct enoki_sched *es, struct enoki_sched **canaryp)
 {
 	struct module *new;
 	bool done;
@@ -824,7 +855,8 @@ bool enoki_give_up_office(struct enoki_sched *es)
 	new = es->standby->ops->owner;
 	if (!try_module_get(new))
 		return false;
-	done = !enoki_replace(es);
+	enoki_replace_with_canary(es, canaryp);
+	done = es->build->ops->owner == new;
 	module_put(new);
 
 	return done;
