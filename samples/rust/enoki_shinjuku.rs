@@ -23,12 +23,14 @@ const SLICES_US: core::ops::RangeInclusive<u32> = 5..=1000;
 /// There is nothing to know of a task: that is the point.
 type Token = Schedulable<()>;
 
-/// A CPU's queue.
-struct Queue {
-    /// Those that wait, in the order in which they came or were stopped.
-    waiting: FifoQueue<()>,
-    /// The one that we picked, while it may still run.
-    running: Option<TaskId>,
+transfer! {
+    /// A CPU's queue.
+    struct Queue("shinjuku_queue", 1) {
+        /// Those that wait, in the order in which they came or were stopped.
+        waiting: FifoQueue<()>,
+        /// The one that we picked, while it may still run.
+        running: Option<TaskId>,
+    }
 }
 
 impl Queue {
@@ -44,9 +46,16 @@ impl Queue {
     }
 }
 
+transfer! {
+    /// What the next version gets; how long its turns are its own parameter says.
+    struct Known("shinjuku", 1) {
+        queues: CpuMap<Lock<Queue>>,
+    }
+}
+
 /// The scheduler.
 struct Shinjuku {
-    queues: CpuMap<Lock<Queue>>,
+    known: Known,
     slice: Ns,
 }
 
@@ -61,13 +70,14 @@ impl Scheduler for Shinjuku {
         if !SLICES_US.contains(&slice_us) {
             return Err(EINVAL);
         }
+        let queues = CpuMap::new_with(machine, |_| {
+            new_lock!(Queue {
+                waiting: FifoQueue::new(),
+                running: None,
+            })
+        })?;
         Ok(Shinjuku {
-            queues: CpuMap::new_with(machine, |_| {
-                new_lock!(Queue {
-                    waiting: FifoQueue::new(),
-                    running: None,
-                })
-            })?,
+            known: Known { queues },
             slice: Ns::from_us(slice_us.into()),
         })
     }
@@ -78,17 +88,17 @@ impl Scheduler for Shinjuku {
 
     // And one that woke up, or that another class has taken the CPU from: its turn is over.
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Token) {
-        let mut queue = ctx.lock(&self.queues[task.cpu()]);
+        let mut queue = ctx.lock(&self.known.queues[task.cpu()]);
         queue.stopped(task.id());
         queue.waiting.push_back(task);
     }
 
     fn task_blocked(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) {
-        ctx.lock(&self.queues[task.cpu()]).stopped(task.id());
+        ctx.lock(&self.known.queues[task.cpu()]).stopped(task.id());
     }
 
     fn task_departed(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) {
-        ctx.lock(&self.queues[task.cpu()]).stopped(task.id());
+        ctx.lock(&self.known.queues[task.cpu()]).stopped(task.id());
     }
 
     // Where the fewest are, of equals where it was: none at all if there is such a CPU. A CPU that
@@ -101,13 +111,13 @@ impl Scheduler for Shinjuku {
         _flags: WakeFlags,
     ) -> CpuId {
         let mut best = ctx.usable_cpu(task, prev);
-        let mut fewest = ctx.lock(&self.queues[best]).len();
+        let mut fewest = ctx.lock(&self.known.queues[best]).len();
         for cpu in ctx.cpus() {
             if fewest == 0 {
                 break;
             }
             if task.allowed_on(cpu) && ctx.cpu_active(cpu) {
-                let len = ctx.lock(&self.queues[cpu]).len();
+                let len = ctx.lock(&self.known.queues[cpu]).len();
                 if len < fewest {
                     (best, fewest) = (cpu, len);
                 }
@@ -123,7 +133,7 @@ impl Scheduler for Shinjuku {
         prev: Option<Token>,
     ) -> Option<Runnable<'c, ()>> {
         let cpu = ctx.cpu();
-        let mut queue = ctx.lock(&self.queues[cpu.id()]);
+        let mut queue = ctx.lock(&self.known.queues[cpu.id()]);
         if let Some(prev) = prev {
             queue.waiting.push_back(prev);
         }
@@ -138,7 +148,7 @@ impl Scheduler for Shinjuku {
         let here = ctx.cpu().id();
         let (mut longest, mut found) = (0, None);
         for cpu in ctx.cpus().filter(|&cpu| cpu != here) {
-            let queue = ctx.lock(&self.queues[cpu]);
+            let queue = ctx.lock(&self.known.queues[cpu]);
             if queue.waiting.len() > longest {
                 if let Some(task) = queue.waiting.iter().find(|task| task.allowed_on(here)) {
                     (longest, found) = (queue.waiting.len(), Some(task.key()));
@@ -150,13 +160,21 @@ impl Scheduler for Shinjuku {
 
     fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, ()>) -> Moved<'m> {
         let cpu = ctx.cpu().id();
-        let found = ctx.lock(&self.queues[cpu]).waiting.remove(&task);
+        let found = ctx.lock(&self.known.queues[cpu]).waiting.remove(&task);
         task.hand_over(found)
     }
 
     fn nr_queued(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
         let cpu = ctx.cpu().id();
-        Some(ctx.lock(&self.queues[cpu]).waiting.len())
+        Some(ctx.lock(&self.known.queues[cpu]).waiting.len())
+    }
+}
+
+impl Upgrade for Shinjuku {
+    type Transfer = Known;
+
+    fn reregister_prep(&mut self, _ctx: &mut Ctx<'_>) -> &mut Known {
+        &mut self.known
     }
 }
 
@@ -166,6 +184,7 @@ module_enoki_scheduler! {
     authors: ["Enoki"],
     description: "A CPU scheduler that is first come, first served in very short turns",
     license: "GPL",
+    with: [upgrade],
     params: {
         slice_us: u32 {
             default: 10,
