@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from enokici import build as kernels
-from enokici.common import CHECKOUT, OUT, Failure, main_wrapper
+from enokici.common import CACHE, CHECKOUT, OUT, Failure, main_wrapper
 
 from . import bench, bench_arachne, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace
 from .suite import Outcome, Suite
@@ -32,13 +32,18 @@ FURTHER_KERNELS = ("rt", "kasan")
 # Programs that take minutes. The quick level has them with these numbers of CPUs only.
 LONG = {
     "cgroup": (1,), "eject": (1, 4), "faults": (4,), "misbehave": (2,), "storm": (1, 4), "suspend": (2,),
-    "upgrade": (1, 4), "upgrade_hints": (2,), "switch": (2,),
+    "upgrade": (1, 4), "upgrade_forms": (2,), "upgrade_hints": (2,), "upgrade_storm": (2,), "switch": (2,),
+    "canary": (2,),
 }  # fmt: skip
 VM_SECONDS = 2400
 # How often storm ejects each policy on so many CPUs: 1,000 times in all.
 STORMS = {1: 200, 2: 200, 4: 100}
 # And each of the further policies on 2.
 FURTHER_STORMS = 50
+# How often a policy is replaced on each of these kernels with each number of CPUs; and with the old
+# version's module removed and loaded each time, on 2.
+UPGRADED_KERNELS = ("debug", "kasan")
+UPGRADES, RELOADS = 2000, 250
 
 
 def script(name: str, *args: str) -> Outcome:
@@ -280,6 +285,28 @@ def storm(flavour: str, cpus: int) -> Outcome:
     return patient("storm", flavour, cpus, str(cpus), STORM_CYCLES=str(STORMS[cpus]))
 
 
+def once(flavour: str, what: str, tests: Callable[[], Outcome]) -> Outcome:
+    """Tests that take long; not again if this very kernel, with these programs, has passed them."""
+    passed = CACHE / "passed" / f"{kernels.build(flavour).name}-{what}"
+    if passed.exists():
+        return Outcome(Results(passed=int(passed.read_text())), f"passed before (remove {passed} to have it run)")
+    outcome = tests()
+    if not outcome.results.failed:
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.write_text(str(outcome.results.passed))
+    return outcome
+
+
+def upgrades(flavour: str, cpus: int, reload: bool = False) -> Group:
+    """A policy is replaced, many times, while everything goes on at once."""
+    env = {"UPGRADE_CYCLES": str(RELOADS if reload else UPGRADES), **({"UPGRADE_RELOAD": "1"} if reload else {})}
+    what = f"{'reloads' if reload else 'upgrades'}-{cpus}"
+    return (
+        f"{env['UPGRADE_CYCLES']} upgrades{', with modules' if reload else ''}, {flavour} kernel, {words(cpus)}",
+        lambda: once(flavour, what, lambda: patient("upgrade_storm", flavour, cpus, f"{flavour}-{what}", **env)),
+    )
+
+
 def storm_under(policy: str) -> Group:
     """The same with that policy."""
     env = {"VARIANTS": f"-v {policy}", "STORM_CYCLES": str(FURTHER_STORMS)}
@@ -383,9 +410,14 @@ def run(suite: Suite, full: bool) -> None:
         suite.group("selftests, SMT and isolation, rt kernel", lambda: shaped("rt"))
         for flavour in ("debug", "kasan"):
             for cpus in STORMS:
-                suite.group(f"storm, {flavour} kernel, {words(cpus)}", lambda f=flavour, c=cpus: storm(f, c))
+                name = f"storm, {flavour} kernel, {words(cpus)}"
+                suite.group(name, lambda f=flavour, c=cpus: once(f, f"storm-{c}", lambda: storm(f, c)))
         for policy in FURTHER_POLICIES:
             suite.group(*storm_under(policy))
+        for flavour in UPGRADED_KERNELS:
+            for cpus in ALL_CPUS:
+                suite.group(*upgrades(flavour, cpus))
+            suite.group(*upgrades(flavour, 2, reload=True))
         suite.group("faults for a minute each", lambda: patient("faults", "debug", 4, "minute", FAULT_SECONDS="60"))
         suite.group("cyclictest by instructions, rt kernel", latency.gate)
         suite.group("shinjuku against EEVDF", bench_shinjuku.gate)

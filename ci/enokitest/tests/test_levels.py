@@ -8,7 +8,8 @@ from unittest import mock
 
 from enokici.common import CHECKOUT
 from enokitest import levels, machine
-from enokitest.suite import Check, Suite
+from enokitest.suite import Check, Outcome, Suite
+from enokitest.tap import Results
 
 
 class Counted(unittest.TestCase):
@@ -108,7 +109,10 @@ class Levels(unittest.TestCase):
 
     def boots(self, name: str) -> tuple[str, int, list[str], dict[str, str]]:
         """What a group of the level all runs: the kernel, CPUs, programs and environment."""
-        with mock.patch.object(levels, "selftests") as selftests:
+        with (
+            mock.patch.object(levels, "selftests") as selftests,
+            mock.patch.object(levels, "once", lambda _flavour, _what, tests: tests()),
+        ):
             self.groups(True)[name]()
         options = inspect.signature(levels.selftests).bind(*selftests.call_args.args, **selftests.call_args.kwargs)
         flavour, cpus, programs = options.args[:3]
@@ -130,6 +134,30 @@ class Levels(unittest.TestCase):
         self.assertEqual(self.boots("storm under arachne, debug kernel, 2 CPUs"), ("debug", 2, ["storm"], env))
         env = {"LIMIT": "10000", "STORM_CYCLES": "100"}
         self.assertEqual(self.boots("storm, kasan kernel, 4 CPUs"), ("kasan", 4, ["storm"], env))
+
+    def test_upgrades(self) -> None:
+        env = {"LIMIT": "10000", "UPGRADE_CYCLES": "2000"}
+        self.assertEqual(self.boots("2000 upgrades, kasan kernel, 8 CPUs"), ("kasan", 8, ["upgrade_storm"], env))
+        env = {"LIMIT": "10000", "UPGRADE_CYCLES": "250", "UPGRADE_RELOAD": "1"}
+        reloads = self.boots("250 upgrades, with modules, debug kernel, 2 CPUs")
+        self.assertEqual(reloads, ("debug", 2, ["upgrade_storm"], env))
+
+    def test_once(self) -> None:
+        with tempfile.TemporaryDirectory() as cache:
+            kernel = Path(cache) / "debug-1"
+            with (
+                mock.patch.object(levels, "CACHE", Path(cache)),
+                mock.patch.object(levels.kernels, "build", lambda _flavour: kernel),
+            ):
+                ran: list[Outcome] = [Outcome(Results(failed=["x"])), Outcome(Results(passed=7))]
+                self.assertEqual(levels.once("debug", "storm-2", lambda: ran.pop(0)).results.failed, ["x"])
+                self.assertEqual(levels.once("debug", "storm-2", lambda: ran.pop(0)).results.passed, 7)
+                again = levels.once("debug", "storm-2", lambda: ran.pop(0))
+                self.assertEqual((again.results.passed, ran), (7, []))
+                self.assertIn("passed before", again.note)
+                kernel = Path(cache) / "debug-2"
+                ran.append(Outcome(Results(passed=8)))
+                self.assertEqual(levels.once("debug", "storm-2", lambda: ran.pop(0)).results.passed, 8)
 
     def test_faults(self) -> None:
         env = {"LIMIT": "10000", "FAULT_SECONDS": "60"}

@@ -110,6 +110,27 @@ static inline bool regular_ends(struct client *c, struct regular *r)
 	return r->sent == r->got && !c->hints.ring->dropped && !c->messages.ring->dropped;
 }
 
+/* One who sends as fast as it can until all is over; its exit status is 0 if none was lost. */
+static inline pid_t start_sender(int stop)
+{
+	struct regular r = { };
+	struct client c;
+	pid_t pid;
+	char end;
+
+	pid = test_fork();
+	if (pid)
+		return pid;
+	if (client_open(&c, echo.id, 16, 16))
+		_exit(2);
+	while (recv(stop, &end, 1, MSG_DONTWAIT) < 0) {
+		if (!regular_goes_on(&c, &r))
+			_exit(3);
+		doorbell(&c);
+	}
+	_exit(!r.sent || !regular_ends(&c, &r));
+}
+
 /* FUZZ_SECONDS, for as long as one likes. */
 static inline int fuzz_seconds(void)
 {

@@ -33,23 +33,6 @@ static bool crowd(const struct policy *p)
 	return true;
 }
 
-static int number_of(pid_t pid)
-{
-	struct sched_param param = { };
-
-	return sched_getscheduler(pid) == SCHED_ENOKI && !sched_getparam(pid, &param) ?
-	       param.sched_priority : -1;
-}
-
-static int nr_attached(const struct policy *p)
-{
-	int i, nr = 0;
-
-	for (i = 0; i < nr_workers(); i++)
-		nr += number_of(nth_worker(i)->pid) == p->id;
-	return nr;
-}
-
 /* Those who are not asleep. */
 static bool all_live(void)
 {
@@ -59,30 +42,6 @@ static bool all_live(void)
 		if (i % 6 != 5 && !worker_lives(nth_worker(i)))
 			return false;
 	return true;
-}
-
-/* Looks at all of them over and over; ends with 1 when one is in no policy. */
-static pid_t start_looking(void)
-{
-	pid_t pid = test_fork();
-	int i;
-
-	if (pid)
-		return pid;
-	for (;;) {
-		for (i = 0; i < nr_workers(); i++)
-			if (sched_getscheduler(nth_worker(i)->pid) != SCHED_ENOKI)
-				_exit(1);
-		nap(100);
-	}
-}
-
-static bool saw_nothing(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGKILL);
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
 }
 
 TEST_ENOKI(there_and_back)
@@ -95,7 +54,7 @@ TEST_ENOKI(there_and_back)
 	for (i = 0; i < 4; i++)
 		ASSERT_TRUE(policy_load(ways[i]));
 	ASSERT_TRUE(crowd(&fifo));
-	looking = start_looking();
+	looking = workers_watch();
 	ASSERT_LT(0, looking);
 	for (i = 0; i < ROUNDS; i++) {
 		from = ways[i % 4];
@@ -106,7 +65,7 @@ TEST_ENOKI(there_and_back)
 		ASSERT_TRUE(AWAIT(policy_nr_tasks(from) == 0));
 		ASSERT_TRUE(all_live());
 	}
-	EXPECT_TRUE(saw_nothing(looking));
+	EXPECT_TRUE(watch_saw_nothing(looking));
 	/* Those who slept all the time wake up there. */
 	for (i = 5; i < nr_workers(); i += 6)
 		worker_set(nth_worker(i), W_NAP);
@@ -211,41 +170,21 @@ TEST_ENOKI(nonsense)
 /* While tasks leave, come and fork, and CPUs go and come. */
 TEST_ENOKI(in_a_storm)
 {
-	int status, i;
 	pid_t pid;
+	int i;
 
 	prng_seed();
 	ASSERT_TRUE(policy_load(&fifo));
 	ASSERT_TRUE(policy_load(&wfq));
 	ASSERT_TRUE(crowd(&fifo));
-	pid = test_fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		for (;;) {
-			struct worker *w = nth_worker(prng_below(nr_workers()));
-			int cpus = nr_cpus_online(), cpu = 1 + prng_below(cpus);
-
-			if (prng_below(2)) {
-				enoki_detach(w->pid);
-				nap(prng_below(2000));
-				enoki_attach(w->pid, prng_below(2) ? fifo.id : wfq.id);
-			} else if (cpu < cpus) {
-				cpu_set_online(cpu, false);
-				nap(prng_below(2000));
-				cpu_set_online(cpu, true);
-			}
-			nap(prng_below(5000));
-		}
-	}
+	pid = disturb(fifo.id, wfq.id);
+	ASSERT_LT(0, pid);
 	for (i = 0; i < 5 * ROUNDS; i++) {
 		EXPECT_EQ(0, switch_to(i % 2 ? &wfq : &fifo, i % 2 ? "fifo" : "wfq"))
 			TH_LOG("%m: %s", last_error());
 		nap(prng_below(5000));
 	}
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	for (i = 1; cpu_listed("/sys/devices/system/cpu/offline", i); i++)
-		cpu_set_online(i, true);
+	disturbed_enough(pid);
 	EXPECT_TRUE(all_live());
 }
 

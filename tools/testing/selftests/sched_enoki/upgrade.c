@@ -169,30 +169,13 @@ TEST_UPGRADE(nobody_calls)
 /* Whatever the tasks do, and whoever comes, goes, or is moved meanwhile. */
 static bool storm(const struct policy *p, int rounds)
 {
-	int status, i;
 	pid_t pid;
 	bool ok;
+	int i;
 
 	if (!crowd(p))
 		return false;
-	pid = test_fork();
-	if (!pid) {
-		for (;;) {
-			struct worker *w = nth_worker(prng_below(nr_workers()));
-			int cpus = nr_cpus_online(), cpu = 1 + prng_below(cpus);
-
-			if (prng_below(2)) {
-				enoki_detach(w->pid);
-				nap(prng_below(2000));
-				enoki_attach(w->pid, p->id);
-			} else if (cpu < cpus) {
-				cpu_set_online(cpu, false);
-				nap(prng_below(2000));
-				cpu_set_online(cpu, true);
-			}
-			nap(prng_below(5000));
-		}
-	}
+	pid = disturb(p->id, p->id);
 	ok = pid > 0;
 	for (i = 0; ok && i < rounds; i++) {
 		if (policy_upgrade(p)) {
@@ -201,10 +184,7 @@ static bool storm(const struct policy *p, int rounds)
 		}
 		nap(prng_below(5000));
 	}
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	for (i = 1; cpu_listed("/sys/devices/system/cpu/offline", i); i++)
-		cpu_set_online(i, true);
+	disturbed_enough(pid);
 	for (i = 0; i < nr_workers(); i++)
 		if (sched_getscheduler(nth_worker(i)->pid) != SCHED_ENOKI)
 			ok = !enoki_attach(nth_worker(i)->pid, p->id) && ok;

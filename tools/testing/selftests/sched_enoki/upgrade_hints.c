@@ -30,27 +30,6 @@ static long long answered(struct client *c)
 	return answer.value;
 }
 
-/* One who sends as fast as it can until all is over; its exit status is 0 if none was lost. */
-static pid_t start_sender(int stop)
-{
-	struct regular r = { };
-	struct client c;
-	pid_t pid;
-	char end;
-
-	pid = test_fork();
-	if (pid)
-		return pid;
-	if (client_open(&c, echo.id, 16, 16))
-		_exit(2);
-	while (recv(stop, &end, 1, MSG_DONTWAIT) < 0) {
-		if (!regular_goes_on(&c, &r))
-			_exit(3);
-		doorbell(&c);
-	}
-	_exit(!r.sent || !regular_ends(&c, &r));
-}
-
 /* Many upgrades beside those who send, tasks by whose ticks hints are taken, and one by hand. */
 static void upgrade_beside(struct __test_metadata *_metadata, struct client *c, bool known)
 {

@@ -139,6 +139,14 @@ int set_class(pid_t pid, int class, int prio)
 	return sched_setscheduler(pid, class, &param);
 }
 
+int attached_to(pid_t pid)
+{
+	struct sched_param param = { };
+
+	return sched_getscheduler(pid) == SCHED_ENOKI && !sched_getparam(pid, &param) ?
+	       param.sched_priority : -1;
+}
+
 int enoki_attach(pid_t pid, int id)
 {
 	return set_class(pid, SCHED_ENOKI, id);
@@ -900,6 +908,71 @@ int nr_workers(void)
 struct worker *nth_worker(int n)
 {
 	return &workers[n];
+}
+
+int nr_attached(const struct policy *p)
+{
+	int i, nr = 0;
+
+	for (i = 0; i < nr_workers(); i++)
+		nr += attached_to(nth_worker(i)->pid) == p->id;
+	return nr;
+}
+
+pid_t disturb(int id, int other_id)
+{
+	pid_t pid = test_fork();
+
+	if (pid)
+		return pid;
+	for (;;) {
+		struct worker *w = nth_worker(prng_below(nr_workers()));
+		int cpus = nr_cpus_online(), cpu = 1 + prng_below(cpus);
+
+		if (prng_below(2)) {
+			enoki_detach(w->pid);
+			nap(prng_below(2000));
+			enoki_attach(w->pid, prng_below(2) ? id : other_id);
+		} else if (cpu < cpus) {
+			cpu_set_online(cpu, false);
+			nap(prng_below(2000));
+			cpu_set_online(cpu, true);
+		}
+		nap(prng_below(5000));
+	}
+}
+
+void disturbed_enough(pid_t pid)
+{
+	int status, i;
+
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	for (i = 1; cpu_listed("/sys/devices/system/cpu/offline", i); i++)
+		cpu_set_online(i, true);
+}
+
+pid_t workers_watch(void)
+{
+	pid_t pid = test_fork();
+	int i;
+
+	if (pid)
+		return pid;
+	for (;;) {
+		for (i = 0; i < nr_workers(); i++)
+			if (sched_getscheduler(nth_worker(i)->pid) != SCHED_ENOKI)
+				_exit(1);
+		nap(100);
+	}
+}
+
+bool watch_saw_nothing(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
 }
 
 /* ---- cgroups ---- */

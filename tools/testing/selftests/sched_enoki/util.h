@@ -89,6 +89,8 @@ int attr_get(pid_t pid, struct enoki_attr *attr);
 int enoki_attach(pid_t pid, int id);
 int enoki_detach(pid_t pid);
 int set_class(pid_t pid, int class, int prio);
+/* The number of the policy that it is attached to, or -1. */
+int attached_to(pid_t pid);
 
 /* Modules, by their system calls and by modprobe: exit status or -1. */
 int module_load(const char *module);
@@ -199,6 +201,18 @@ bool worker_lives(struct worker *w);
 bool workers_live(void);
 int nr_workers(void);
 struct worker *nth_worker(int n);
+/* How many of them are attached to that policy. */
+int nr_attached(const struct policy *p);
+/*
+ * Somebody detaches and attaches them at random, to one of two policies, and has CPUs go and
+ * come, until it is over; then all CPUs are there.
+ */
+pid_t disturb(int id, int other_id);
+void disturbed_enough(pid_t pid);
+/* Somebody looks at all of them over and over, whether one is in no policy. */
+pid_t workers_watch(void);
+/* True if there never was; ends it. */
+bool watch_saw_nothing(pid_t pid);
 
 /* cgroups: a fresh one with these controllers, NULL when there are none. */
 const char *cgroup_make(const char *name, const char *controllers);
