@@ -104,6 +104,40 @@ class Machine:
             and self.all_attached()
         )
 
+    def canaries(self) -> bool:
+        """A version is tried on a share of the tasks, on a control group, called off, and promoted."""
+        new, side = self.module("enoki_relay_1"), ("relay-canary", "wake-up latency p99", "in office")
+        group = Path("/sys/fs/cgroup/tried")
+        group.mkdir()
+        (group / "cgroup.procs").write_text(str(self.hogs[0].pid))
+        good = (
+            self.says("canary", "relay", status=1, words=("no version is tried",))
+            and self.says("promote", "relay", status=1, words=("no version is tried",))
+            and self.says("canary", "relay", new, "--share", "101%", status=2)
+            and self.says("canary", "relay", new, "--share", "50%", words=side)
+            and self.attached_to("relay-canary") == 2
+            and self.says("canary", "relay", "--share", "25%", words=side)
+            and self.attached_to("relay-canary") == 1
+            and self.says("canary", "relay", words=side)
+            and self.says("canary", "relay", new, status=1, words=("tried already",))
+            and self.says("abort", "relay", words=("all of its tasks again", "enoki_relay_1 is removed"))
+            and self.attached_to("relay") == 4
+            and self.says("canary", "relay", new, "--cgroup", "/nowhere", status=1, words=("no control group",))
+            and self.says("canary", "relay", "--cgroup", str(group), words=side)
+            and self.attached_to("relay-canary") == 1
+            and self.says("promote", "relay", words=("replaced by version 1", "module enoki_relay_2 is removed"))
+            and self.attached_to("relay") == 4
+            and self.all_attached()
+        )
+        Path("/sys/fs/cgroup/cgroup.procs").write_text(str(self.hogs[0].pid))
+        group.rmdir()
+        return good
+
+    def attached_to(self, policy: str) -> int:
+        """How many hogs that policy has."""
+        number = int((SYSFS / policy / "id").read_text())
+        return sum(os.sched_getparam(hog.pid).sched_priority == number for hog in self.hogs)
+
     def wrong(self) -> bool:
         """What is asked for in error is said in words."""
         return (
@@ -144,6 +178,7 @@ def main() -> int:
         ("keeps the old version", machine.keeps),
         ("undoes what is refused", machine.refused),
         ("switches policies", machine.switches),
+        ("tries a version", machine.canaries),
         ("says what is wrong", machine.wrong),
         ("detaches tasks", machine.detaches),
         ("ejects", machine.ejects),

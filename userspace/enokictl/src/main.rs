@@ -1,5 +1,6 @@
 //! `enokictl`: which policies there are, who is attached to them, upgrades and switches.
 
+mod canary;
 mod module;
 mod policy;
 mod switch;
@@ -7,6 +8,7 @@ mod task;
 mod upgrade;
 
 use anyhow::Result;
+use canary::{Share, Whom};
 use clap::{Parser, Subcommand};
 use policy::{Policy, Sysfs};
 use std::path::PathBuf;
@@ -43,6 +45,29 @@ enum Command {
         /// So many of them at most, those who have been there for longest
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
         tasks: Option<u32>,
+    },
+    /// Try another version of a policy on some of its tasks, and compare the two
+    Canary {
+        /// The policy
+        policy: String,
+        /// The module of the other version; without it, the version that stands by or is tried
+        module: Option<PathBuf>,
+        /// On so many of its tasks, which get as much of the time
+        #[arg(long, value_name = "PERCENT")]
+        share: Option<Share>,
+        /// On those of its tasks that are in that control group, or below it
+        #[arg(long, value_name = "PATH", conflicts_with = "share")]
+        cgroup: Option<PathBuf>,
+    },
+    /// Replace a policy by the version that is tried
+    Promote {
+        /// The policy
+        policy: String,
+    },
+    /// Have the tasks come back that a version is tried on, and remove its module
+    Abort {
+        /// The policy
+        policy: String,
     },
     /// Put a policy out of office; its tasks go on in the default class
     Eject {
@@ -132,6 +157,35 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Switch { from, to, tasks } => {
             println!("{}", switch::switch(&policy(&from)?, &policy(&to)?, tasks)?);
+            Ok(())
+        }
+        Command::Canary {
+            policy: name,
+            module,
+            share,
+            cgroup,
+        } => {
+            let whom = match (share, &cgroup) {
+                (Some(share), _) => Whom::Share(share),
+                (None, Some(path)) => Whom::Cgroup(path),
+                (None, None) => Whom::Same,
+            };
+            let (policy, new) = (policy(&name)?, module.as_deref());
+            println!(
+                "{}",
+                canary::canary(&sysfs, &policy, &module::Kernel, new, whom)?
+            );
+            Ok(())
+        }
+        Command::Promote { policy: name } => {
+            println!(
+                "{}",
+                canary::promote(&sysfs, &policy(&name)?, &module::Kernel)?
+            );
+            Ok(())
+        }
+        Command::Abort { policy: name } => {
+            println!("{}", canary::abort(&policy(&name)?, &module::Kernel)?);
             Ok(())
         }
         Command::Eject { policy: name } => policy(&name)?.write("eject", "1"),

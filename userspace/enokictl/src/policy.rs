@@ -115,9 +115,24 @@ impl Policy {
         }))
     }
 
-    /// The counters of its upgrades.
-    pub(crate) fn upgrades(&self) -> Result<BTreeMap<String, u64>> {
-        self.read("upgrades")?
+    /// How many tasks it has; those count whose memory is yet to be freed.
+    pub(crate) fn nr_tasks(&self) -> Result<u32> {
+        let text = self.read("nr_tasks")?;
+        text.parse()
+            .with_context(|| format!("policy {}: nr_tasks {text}", self.name))
+    }
+
+    /// The policy as which the version is tried that stands by, if it is.
+    pub(crate) fn canary(&self, sysfs: &Sysfs) -> Result<Option<Policy>> {
+        match self.read("canary")?.as_str() {
+            "none" => Ok(None),
+            name => sysfs.policy(name).map(Some),
+        }
+    }
+
+    /// A file of names with a number each.
+    pub(crate) fn numbers(&self, file: &str) -> Result<BTreeMap<String, u64>> {
+        self.read(file)?
             .lines()
             .map(|line| {
                 let (name, number) = line.split_once(' ').context("a line without a number")?;
@@ -159,8 +174,24 @@ pub(crate) mod tests {
             fs::create_dir(self.0.join(file)).unwrap();
         }
 
+        /// One more directory.
+        pub(crate) fn add(&self, name: &str, files: &[(&str, &str)]) {
+            fs::create_dir_all(self.0.join(name)).unwrap();
+            files
+                .iter()
+                .for_each(|(file, text)| self.put(&format!("{name}/{file}"), text));
+        }
+
+        pub(crate) fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        pub(crate) fn sysfs(&self) -> Sysfs {
+            Sysfs(self.0.clone())
+        }
+
         pub(crate) fn policy(&self) -> Policy {
-            Sysfs(self.0.clone()).policy("wfq").unwrap()
+            self.sysfs().policy("wfq").unwrap()
         }
     }
 
@@ -184,7 +215,7 @@ pub(crate) mod tests {
             (standby.version.as_str(), standby.module.as_str()),
             ("1.2 beta", "enoki_wfq_2")
         );
-        assert_eq!(policy.upgrades().unwrap()["blackout_ns"], 33_000);
+        assert_eq!(policy.numbers("upgrades").unwrap()["blackout_ns"], 33_000);
         fake.put("wfq/standby", "none");
         assert_eq!(policy.standby().unwrap(), None);
     }

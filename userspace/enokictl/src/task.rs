@@ -19,6 +19,16 @@ fn set_class(task: libc::pid_t, class: libc::c_int, number: i32) -> io::Result<(
     }
 }
 
+/// The number of the policy that a task is attached to, if it is.
+pub(crate) fn attached_to(task: libc::pid_t) -> Option<i32> {
+    let mut param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: The parameters are valid for the calls.
+    let known = unsafe {
+        libc::sched_getscheduler(task) == SCHED_ENOKI && libc::sched_getparam(task, &mut param) == 0
+    };
+    known.then_some(param.sched_priority)
+}
+
 /// Attaches a task to the policy of that number; 0 is the caller.
 pub(crate) fn attach(task: libc::pid_t, number: i32) -> Result<()> {
     set_class(task, SCHED_ENOKI, number).with_context(|| format!("task {task} cannot be attached"))

@@ -1,7 +1,7 @@
 //! A policy is replaced by another version of itself.
 
 use crate::module::Modules;
-use crate::policy::Policy;
+use crate::policy::{Policy, Standby};
 use anyhow::{bail, Result};
 use std::path::Path;
 
@@ -18,26 +18,8 @@ pub(crate) fn upgrade(
     keep: bool,
 ) -> Result<String> {
     let (old_version, old_module) = (policy.read("version")?, policy.read("module")?);
-    if let Some(path) = new {
-        if let Some(standby) = policy.standby()? {
-            bail!("policy {}: version {standby} stands by already: upgrade to it, or remove its module", policy.name());
-        }
-        modules.load(path, policy.number()?)?;
-    }
-    let Some(standby) = policy.standby()? else {
-        match new {
-            Some(path) => bail!(
-                "{} is loaded, but it is no version of policy {}",
-                path.display(),
-                policy.name()
-            ),
-            None => bail!(
-                "policy {}: no other version stands by: name the file of its module",
-                policy.name()
-            ),
-        }
-    };
-    let kept_before = policy.upgrades()?.get("kept").copied();
+    let standby = stand_by(policy, modules, new)?;
+    let kept_before = policy.numbers("upgrades")?.get("kept").copied();
     if let Err(refusal) = policy.write("upgrade", "1") {
         if new.is_some() {
             modules.remove(&standby.module)?;
@@ -45,7 +27,7 @@ pub(crate) fn upgrade(
         return Err(refusal);
     }
 
-    let after = policy.upgrades()?;
+    let after = policy.numbers("upgrades")?;
     let number = |name: &str| after.get(name).copied().unwrap_or(0);
     let what = if after.get("kept").copied() == kept_before {
         "begins anew"
@@ -70,8 +52,38 @@ pub(crate) fn upgrade(
     Ok(said)
 }
 
+/// Has a version stand by: that of the file `new`, or there is one.
+///
+/// # Errors
+///
+/// If there is none, or one already that `new` would be beside.
+pub(crate) fn stand_by(
+    policy: &Policy,
+    modules: &impl Modules,
+    new: Option<&Path>,
+) -> Result<Standby> {
+    if let Some(path) = new {
+        if let Some(standby) = policy.standby()? {
+            bail!("policy {}: version {standby} stands by already: upgrade to it, or remove its module", policy.name());
+        }
+        modules.load(path, policy.number()?)?;
+    }
+    match (policy.standby()?, new) {
+        (Some(standby), _) => Ok(standby),
+        (None, Some(path)) => bail!(
+            "{} is loaded, but it is no version of policy {}",
+            path.display(),
+            policy.name()
+        ),
+        (None, None) => bail!(
+            "policy {}: no other version stands by: name the file of its module",
+            policy.name()
+        ),
+    }
+}
+
 /// A time as people say it.
-fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
