@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 MINUTES ?= 30
 
-.PHONY: help run shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne userspace soak series linux patches lint clean
+.PHONY: help run watch shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne userspace soak series linux patches lint clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +15,9 @@ help: ## this list
 
 run: ## real programs under the sample policies beside EEVDF, and a table of what happened
 	@ci/run-demo
+
+watch: ## POLICY runs in a virtual machine, and each save of its source upgrades it there
+	@ci/watch $(POLICY)
 
 shell: ## an interactive shell in the virtual machine (KERNEL=release, debug, rt or kasan)
 	@ci/build $(or $(KERNEL),release) >/dev/null

@@ -169,6 +169,15 @@ def configure(make: Make, wanted: kconfig.Options) -> None:
     asked.write_text(text)
 
 
+def make_all(make: Make, wanted: kconfig.Options, target: Path) -> None:
+    """Builds a kernel in its object directory, and notes there which one that is."""
+    made = make.objects / "enoki.made"
+    made.unlink(missing_ok=True)
+    configure(make, wanted)
+    make("all")
+    made.write_text(target.name)
+
+
 def make_external(make: Make) -> None:
     """Builds the modules of the selftests, if this kernel has Enoki for Rust."""
     for name in EXTERNAL:
@@ -229,13 +238,23 @@ def prune(name: str) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def wanted_of(name: str, flavour: Flavour) -> kconfig.Options:
+    """The configuration of a flavour."""
+    return kconfig.merge(fragments(name, flavour), enoki=flavour.enoki)
+
+
+def target_of(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options) -> Path:
+    """Where the artifacts of all that are stored."""
+    made_of = "\0".join([RECIPE, tree, kconfig.render(wanted), " ".join(flavour.make), toolchain.identity()])
+    return KERNELS / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+
+
 def build(name: str, tree: str | None = None) -> Path:
     """Builds a flavour if needed and returns the directory of its artifacts."""
     flavour = FLAVOURS[name]
     tree = tree or compose(with_overlay=flavour.enoki)
-    wanted = kconfig.merge(fragments(name, flavour), enoki=flavour.enoki)
-    made_of = "\0".join([RECIPE, tree, kconfig.render(wanted), " ".join(flavour.make), toolchain.identity()])
-    target = KERNELS / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+    wanted = wanted_of(name, flavour)
+    target = target_of(name, flavour, tree, wanted)
     if not (target / "release").exists():
         log = OUT / f"log/build-{name}.log"
         with locked(BUILD / "lock", "building a kernel"):
@@ -255,8 +274,7 @@ def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, t
         shutil.rmtree(half_made, ignore_errors=True)
     export(tree, BUILD / "src", [])
     make = Make(name, flavour, log)
-    configure(make, wanted)
-    make("all")
+    make_all(make, wanted, target)
     make_external(make)
     KERNELS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=KERNELS) as scratch:
@@ -269,6 +287,36 @@ def build_now(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options, t
         fresh.rename(target)
     prune(name)
     say(f"{name}: built in {make.progress.elapsed()}")
+
+
+class Modules:
+    """Builds modules for one kernel, of the checkout as it is now, one after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.flavour = name, FLAVOURS[name]
+        self.tree = compose()
+        self.kernel = build(name, self.tree)
+        self.wanted = wanted_of(name, self.flavour)
+        with locked(BUILD / "lock", "building a kernel"):
+            self._ready(OUT / f"log/build-{name}-modules.log")
+
+    def _ready(self, log: Path) -> Make:
+        """The object directory, in which another tree may have been built meanwhile."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"tree {self.tree}\n")
+        make = Make(self.name, self.flavour, log)
+        target = target_of(self.name, self.flavour, self.tree, self.wanted)
+        made = make.objects / "enoki.made"
+        export(self.tree, BUILD / "src", [])
+        if not made.exists() or made.read_text() != target.name:
+            make_all(make, self.wanted, target)
+        return make
+
+    def build(self, directory: Path) -> None:
+        """Builds the modules that the directory's Kbuild names, in the directory itself."""
+        with locked(BUILD / "lock", "building a kernel"):
+            make = self._ready(OUT / f"log/build-{self.name}-modules.log")
+            make(f"M={directory}", "modules")
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CACHE, CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, bench_arachne, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace
+from . import bench, bench_arachne, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace, watch
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -379,6 +379,7 @@ def run(suite: Suite, full: bool) -> None:
         ("KUnit, debug kernel", lambda: kunit("debug")),
         ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
         ("enokictl", lambda: userspace.enokictl(kernels.build("debug"))),
+        ("a policy's source, watched", watch.check),
         ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:
