@@ -282,8 +282,16 @@ int enoki_fork(struct task_struct *p)
 		return 0;
 	}
 
-	/* The parent is a user; if it has left meanwhile, so does the child. */
+	/* The parent is a user; if it has left meanwhile, so does the child, to where that is. */
 	es = enoki_get_used(p->enoki.id);
+	while (!es) {
+		u32 id = READ_ONCE(current->enoki.id);
+
+		if (!id || id == p->enoki.id)
+			break;
+		p->enoki.id = id;
+		es = enoki_get_used(id);
+	}
 	if (!es) {
 		p->enoki.id = 0;
 		p->policy = SCHED_NORMAL;
