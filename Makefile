@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 MINUTES ?= 30
 
-.PHONY: help run watch shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne userspace soak series linux patches lint clean
+.PHONY: help run watch shell test test-all bench-pipe bench-shinjuku bench-locality bench-arachne bench-upgrade userspace soak series linux patches lint clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ bench-locality: ## how long a thread takes to wake up that another one wakes
 
 bench-arachne: ## memcached on cores of its own, and under every other class (an hour)
 	@ci/bench arachne
+
+bench-upgrade: ## how long threads take to wake up while their scheduler is replaced
+	@ci/bench upgrade
 
 userspace: ## enokictl and the library by which programs talk to policies, in out/userspace
 	@ci/userspace build

@@ -4,7 +4,7 @@ import argparse
 
 from enokici.common import main_wrapper
 
-from . import bench, bench_arachne, bench_locality, bench_shinjuku
+from . import bench, bench_arachne, bench_locality, bench_shinjuku, bench_upgrade
 
 
 def main() -> int:
@@ -12,7 +12,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="ci/bench", description="Measures; tables here, JSON and pictures in out/bench/."
     )
-    parser.add_argument("what", choices=("pipe", "shinjuku", "locality", "arachne"))
+    parser.add_argument("what", choices=("pipe", "shinjuku", "locality", "arachne", "upgrade"))
     shinjuku = parser.add_argument_group("shinjuku")
     shinjuku.add_argument(
         "--requests", type=int, default=bench_shinjuku.REQUESTS, metavar="N", help="for each point (default: %(default)s)"
@@ -27,6 +27,8 @@ def main() -> int:
         return bench_arachne.main()
     if args.what == "locality":
         return bench_locality.main()
+    if args.what == "upgrade":
+        return bench_upgrade.main()
     return bench.pipe()
 
 

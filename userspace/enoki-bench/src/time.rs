@@ -2,6 +2,8 @@
 
 use std::{io, mem::MaybeUninit, ptr};
 
+/// A millisecond.
+pub const MS_NS: u64 = 1_000_000;
 /// A second.
 pub const SEC_NS: u64 = 1_000_000_000;
 

@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use enoki_bench::{
     tail::{Summary, Tail},
-    time::{now_ns, SEC_NS},
+    time::{now_ns, MS_NS, SEC_NS},
     work::Pace,
 };
 use enoki_client::{layout, About, Client, Hints};
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     sync::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         Arc, Mutex,
@@ -40,6 +41,9 @@ struct Args {
     /// What a worker does each time
     #[arg(long, default_value_t = 0.0)]
     work_us: f64,
+    /// Print the longest latency of each ms, too
+    #[arg(long)]
+    timeline: bool,
     /// Say which threads belong together to the policy of that number
     #[arg(long, value_name = "POLICY")]
     place: Option<u32>,
@@ -58,6 +62,40 @@ layout! {
 struct Line {
     wake: Summary,
     rounds_a_s: f64,
+    /// For each ms since the beginning in which a worker was woken up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    longest_ns: Vec<(u64, u64)>,
+}
+
+/// The longest latency of each ms.
+#[derive(Default)]
+struct Timeline(BTreeMap<u64, u64>);
+
+impl Timeline {
+    fn record(&mut self, since_ns: u64, took_ns: u64) {
+        let longest = self.0.entry(since_ns / MS_NS).or_default();
+        *longest = took_ns.max(*longest);
+    }
+
+    fn add(&mut self, other: &Timeline) {
+        for (&ms, &took_ns) in &other.0 {
+            self.record(ms * MS_NS, took_ns);
+        }
+    }
+}
+
+/// What a worker has seen.
+#[derive(Default)]
+struct Seen {
+    tail: Tail,
+    timeline: Timeline,
+}
+
+impl Seen {
+    fn add(&mut self, other: &Seen) -> Result<()> {
+        self.timeline.add(&other.timeline);
+        self.tail.add(&other.tail)
+    }
 }
 
 type Places = Option<Mutex<Hints<Place>>>;
@@ -72,6 +110,7 @@ fn say(places: &Places, place: u64) -> Result<()> {
 
 /// What a message thread and its workers share.
 struct Group {
+    begin_ns: u64,
     messenger: Thread,
     /// How many have not answered yet.
     busy: AtomicUsize,
@@ -84,27 +123,39 @@ struct Seat {
     woken_ns: AtomicU64,
 }
 
-fn worker(args: &Args, pace: Pace, group: &Group, seat: &Seat) -> Tail {
-    let mut tail = Tail::default();
+fn worker(args: &Args, pace: Pace, group: &Group, seat: &Seat) -> Seen {
+    let mut seen = Seen::default();
     for round in 1..=args.warm_up + args.rounds {
         while seat.round.load(Ordering::Acquire) != round {
             thread::park();
         }
-        let took = now_ns().saturating_sub(seat.woken_ns.load(Ordering::Relaxed));
+        let woken_ns = seat.woken_ns.load(Ordering::Relaxed);
+        let took = now_ns().saturating_sub(woken_ns);
         if round > args.warm_up {
-            tail.record(took);
+            seen.tail.record(took);
+            if args.timeline {
+                seen.timeline
+                    .record(woken_ns.saturating_sub(group.begin_ns), took);
+            }
         }
         pace.work((args.work_us * 1e3) as u64);
         if group.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
             group.messenger.unpark();
         }
     }
-    tail
+    seen
 }
 
-fn messenger(args: &Args, pace: Pace, places: &Arc<Places>, place: u64) -> Result<Tail> {
+fn messenger(
+    args: &Args,
+    pace: Pace,
+    places: &Arc<Places>,
+    place: u64,
+    begin_ns: u64,
+) -> Result<Seen> {
     say(places, place)?;
     let group = Arc::new(Group {
+        begin_ns,
         messenger: thread::current(),
         busy: AtomicUsize::new(0),
     });
@@ -129,11 +180,11 @@ fn messenger(args: &Args, pace: Pace, places: &Arc<Places>, place: u64) -> Resul
             thread::park();
         }
     }
-    let mut tail = Tail::default();
+    let mut seen = Seen::default();
     for (_, thread) in workers {
-        tail.add(&thread.join().expect("no worker panics")?)?;
+        seen.add(&thread.join().expect("no worker panics")?)?;
     }
-    Ok(tail)
+    Ok(seen)
 }
 
 fn main() -> Result<()> {
@@ -149,17 +200,18 @@ fn main() -> Result<()> {
     let begin_ns = now_ns();
     let start = |place| {
         let (args, places) = (args.clone(), places.clone());
-        thread::spawn(move || messenger(&args, pace, &places, place))
+        thread::spawn(move || messenger(&args, pace, &places, place, begin_ns))
     };
     let groups: Vec<_> = (1..=args.groups).map(start).collect();
-    let mut tail = Tail::default();
+    let mut seen = Seen::default();
     for group in groups {
-        tail.add(&group.join().expect("no message thread panics")?)?;
+        seen.add(&group.join().expect("no message thread panics")?)?;
     }
     let took_ns = now_ns() - begin_ns;
     let rounds = (args.warm_up + args.rounds) as f64;
     let line = Line {
-        wake: tail.summary(),
+        wake: seen.tail.summary(),
+        longest_ns: seen.timeline.0.into_iter().collect(),
         rounds_a_s: rounds * SEC_NS as f64 / took_ns as f64,
     };
     println!("{}", serde_json::to_string(&line)?);
