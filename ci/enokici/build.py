@@ -243,18 +243,13 @@ def wanted_of(name: str, flavour: Flavour) -> kconfig.Options:
     return kconfig.merge(fragments(name, flavour), enoki=flavour.enoki)
 
 
-def target_of(name: str, flavour: Flavour, tree: str, wanted: kconfig.Options) -> Path:
-    """Where the artifacts of all that are stored."""
-    made_of = "\0".join([RECIPE, tree, kconfig.render(wanted), " ".join(flavour.make), toolchain.identity()])
-    return KERNELS / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
-
-
 def build(name: str, tree: str | None = None) -> Path:
     """Builds a flavour if needed and returns the directory of its artifacts."""
     flavour = FLAVOURS[name]
     tree = tree or compose(with_overlay=flavour.enoki)
     wanted = wanted_of(name, flavour)
-    target = target_of(name, flavour, tree, wanted)
+    made_of = "\0".join([RECIPE, tree, kconfig.render(wanted), " ".join(flavour.make), toolchain.identity()])
+    target = KERNELS / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
     if not (target / "release").exists():
         log = OUT / f"log/build-{name}.log"
         with locked(BUILD / "lock", "building a kernel"):
@@ -298,25 +293,24 @@ class Modules:
         self.kernel = build(name, self.tree)
         self.wanted = wanted_of(name, self.flavour)
         with locked(BUILD / "lock", "building a kernel"):
-            self._ready(OUT / f"log/build-{name}-modules.log")
+            self._ready()
 
-    def _ready(self, log: Path) -> Make:
+    def _ready(self) -> Make:
         """The object directory, in which another tree may have been built meanwhile."""
+        log = OUT / f"log/build-{self.name}-modules.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"tree {self.tree}\n")
         make = Make(self.name, self.flavour, log)
-        target = target_of(self.name, self.flavour, self.tree, self.wanted)
         made = make.objects / "enoki.made"
         export(self.tree, BUILD / "src", [])
-        if not made.exists() or made.read_text() != target.name:
-            make_all(make, self.wanted, target)
+        if not made.exists() or made.read_text() != self.kernel.name:
+            make_all(make, self.wanted, self.kernel)
         return make
 
     def build(self, directory: Path) -> None:
         """Builds the modules that the directory's Kbuild names, in the directory itself."""
         with locked(BUILD / "lock", "building a kernel"):
-            make = self._ready(OUT / f"log/build-{self.name}-modules.log")
-            make(f"M={directory}", "modules")
+            self._ready()(f"M={directory}", "modules")
 
 
 def main() -> int:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .evidence import Policy, Ran, load, run
+from .evidence import ENOKI, Policy, Ran, load, run
 
-ENOKI = 8  # SCHED_ENOKI
 POLICIES = ("enoki_fifo", "enoki_wfq")
 LAST_EXIT = Path("/sys/kernel/sched_enoki/last_exit")
 

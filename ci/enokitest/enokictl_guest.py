@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .evidence import SYSFS, class_of
+from .evidence import SYSFS, all_attached, class_of
 
-ENOKI = 8
 SECONDS = 120
 
 
@@ -39,18 +38,7 @@ class Machine:
 
     def all_attached(self) -> bool:
         """Are all hogs attached, and does each go on?"""
-        before = [self.time_of(hog.pid) for hog in self.hogs]
-        deadline = time.monotonic() + SECONDS
-        while any(self.time_of(hog.pid) <= was for hog, was in zip(self.hogs, before, strict=True)):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return all(class_of(hog.pid) == ENOKI for hog in self.hogs)
-
-    @staticmethod
-    def time_of(pid: int) -> int:
-        """The CPU time that a process has had, ns."""
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+        return all_attached([hog.pid for hog in self.hogs], SECONDS)
 
     def lists(self) -> bool:
         """It shows what is registered."""

@@ -4,10 +4,13 @@ import contextlib
 import os
 import re
 import subprocess
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SYSFS = Path("/sys/kernel/sched_enoki")
+ENOKI = 8  # SCHED_ENOKI
 PROGRAMS = Path(os.environ.get("ENOKI_CHECKOUT", ".")) / "out/selftests"
 
 
@@ -66,6 +69,22 @@ def descendants(pid: int) -> list[int]:
             with contextlib.suppress(OSError):
                 found += [int(word) for word in task.read_text().split()]
     return found
+
+
+def run_time(pid: int) -> int:
+    """The CPU time that a process has had, ns."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def all_attached(pids: Sequence[int], seconds: float) -> bool:
+    """Are all attached to a policy, and has each gone on within so many seconds?"""
+    before = {pid: run_time(pid) for pid in pids}
+    deadline = time.monotonic() + seconds
+    while any(run_time(pid) <= was for pid, was in before.items()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return all(class_of(pid) == ENOKI for pid in pids)
 
 
 def class_of(pid: int) -> int | None:

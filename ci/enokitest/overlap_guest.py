@@ -21,9 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .evidence import SYSFS, Policy, last_error
+from .evidence import ENOKI, SYSFS, Policy, last_error
 
-ENOKI = 8
 ECHO = Policy("echo", 70)
 SENDERS = 4
 CPUS = 2

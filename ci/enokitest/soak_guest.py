@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .evidence import PROGRAMS, SYSFS, Policy, class_of, descendants, last_error, load
+from .evidence import ENOKI, PROGRAMS, SYSFS, Policy, class_of, descendants, last_error, load
 from .soak_runtime import Client, Runtime
 
 ARACHNE = "enoki_arachne"
@@ -31,7 +31,6 @@ ARACHNE = "enoki_arachne"
 # enoki_arachne's that have got no core of their own share the first CPU: so they are few, one in
 # fourteen, which is less than one CPU of four can do.
 MODULES = {"enoki_fifo": 3, "enoki_wfq": 3, "enoki_shinjuku": 3, "enoki_locality": 3, ARACHNE: 1}
-ENOKI = 8
 PHASE = 60.0
 FUZZ = 30.0
 OVERDUE = 300.0  # a load ends by itself long before

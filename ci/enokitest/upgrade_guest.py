@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .classes import SIMPLE, ready
-from .evidence import SYSFS
+from .evidence import ENOKI, SYSFS
 
 NAME, NUMBER, VERSIONS = "relay", 61, ("enoki_relay_1", "enoki_relay_2")
-ENOKI = 8
 
 
 class Often(threading.Thread):

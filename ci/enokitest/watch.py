@@ -127,7 +127,7 @@ class Watch:
     def _boot(self) -> None:
         enokictl = userspace.BUILT / "release/enokictl"
         ended = machine.boot(
-            ["python3", "-m", "enokitest.watch_guest", self.module, self.policy, self.inbox, enokictl, self.command],
+            ["python3", "-m", "enokitest.watch_guest", self.module, self.inbox, enokictl, self.command],
             log="watch.log",
             options=["--kernel", "release", "--timeout", os.environ.get("TIMEOUT") or "86400"],
             show=self._line,
@@ -147,14 +147,14 @@ class Watch:
         else:
             self.show(line)
 
-    def look(self) -> bool:
-        """If the source has changed, builds it and sends it in. Whether it had."""
+    def look(self) -> None:
+        """If the source has changed, builds it and sends it in."""
         try:
             text = self.source.read_text(encoding="utf-8")
             if text == self.text or time.time() - self.source.stat().st_mtime < SETTLED:
-                return False
+                return
         except FileNotFoundError:
-            return False  # Some editors write another file and rename it.
+            return  # Some editors write another file and rename it.
         self.saved = time.monotonic() - (time.time() - self.source.stat().st_mtime)
         self.text = text
         self.number += 1
@@ -162,11 +162,19 @@ class Watch:
             module = compiled(self.source, self.number, self.builder)
         except Failure as failure:
             self.events.put(Event("broken", str(failure), time.monotonic() - self.saved))
-            return True
+            return
         fresh = self.inbox / f"{self.number}.new"
         shutil.copy(module, fresh)
         fresh.rename(self.inbox / f"{self.number}-{module.name}")
-        return True
+
+
+    def next(self) -> Event | None:
+        """Looks at the source, and gives what has happened, if that comes soon."""
+        self.look()
+        try:
+            return self.events.get(timeout=LOOK)
+        except queue.Empty:
+            return None
 
 
 def prepared(source: Path, command: str, show: Callable[[str], None]) -> Watch:
@@ -208,10 +216,8 @@ def check() -> Outcome:
             place.write_text(text, encoding="utf-8")
         deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
-            watch.look()
-            try:
-                event = watch.events.get(timeout=LOOK)
-            except queue.Empty:
+            event = watch.next()
+            if not event:
                 continue
             if event.what == wanted and words in event.words:
                 results.passed += 1
@@ -245,16 +251,13 @@ def main() -> int:
     watch.start()
     try:
         while True:
-            watch.look()
-            try:
-                event = watch.events.get(timeout=LOOK)
-            except queue.Empty:
-                continue
-            if event.what == "ended":
+            event = watch.next()
+            if event and event.what == "ended":
                 if event.words:
                     raise Failure(f"{event.words}; everything it said is in out/log/watch.log")
                 return 0
-            tell(event, watch)
+            if event:
+                tell(event, watch)
     except KeyboardInterrupt:
         watch.stop()
         watch.wait()

@@ -1,6 +1,6 @@
 """Runs in the guest for ci/watch: a policy with tasks, upgraded to each module that comes.
 
-    python3 -m enokitest.watch_guest MODULE POLICY INBOX ENOKICTL COMMAND
+    python3 -m enokitest.watch_guest MODULE INBOX ENOKICTL COMMAND
 
 Without a command there are tasks that run and tasks that sleep. Lines that begin with @ are
 for the host.
@@ -12,9 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from .evidence import SYSFS, class_of
+from .evidence import ENOKI, all_attached, load
 
-ENOKI = 8
 HOG = "while :; do :; done"
 NAP = "while :; do sleep 0.01; done"
 # One that the policy starves for longer is not alive.
@@ -28,30 +27,13 @@ def attached(number: int, command: str) -> subprocess.Popen[bytes]:
     )
 
 
-def runtime(pid: int) -> int:
-    """The CPU time that a process has had, ns."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-
-
-def alive(tasks: list[subprocess.Popen[bytes]]) -> bool:
-    """Are all attached, and does each go on?"""
-    before = {task.pid: runtime(task.pid) for task in tasks}
-    deadline = time.monotonic() + SECONDS
-    while any(runtime(pid) <= was for pid, was in before.items()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return all(class_of(task.pid) == ENOKI for task in tasks)
-
-
 def main() -> int:
     """The command line."""
-    module, policy, inbox, enokictl, command = sys.argv[1:]
-    subprocess.run(["modprobe", module], check=True)
-    number = int((SYSFS / policy / "id").read_text())
+    module, inbox, enokictl, command = sys.argv[1:]
+    policy = load(module)
     # Above all tasks of the policy, and so is enokictl.
     commands = [command] if command else [HOG, NAP] * (os.cpu_count() or 1)
-    tasks = [attached(number, line) for line in commands]
+    tasks = [attached(policy.id, line) for line in commands]
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
     print("@ready", flush=True)
     done: set[str] = set()
@@ -60,7 +42,7 @@ def main() -> int:
             if path.name in done:
                 continue
             done.add(path.name)
-            upgrade = [enokictl, "upgrade", policy, str(path)]
+            upgrade = [enokictl, "upgrade", policy.name, str(path)]
             said = subprocess.run(upgrade, capture_output=True, text=True, check=False)
             for line in (said.stdout + said.stderr).splitlines():
                 print(f"@ {line}", flush=True)
@@ -68,7 +50,7 @@ def main() -> int:
         if command and tasks[0].poll() is not None:
             return tasks[0].returncode
         time.sleep(0.1)
-    return 0 if command or alive(tasks) else 1
+    return 0 if command or all_attached([task.pid for task in tasks], SECONDS) else 1
 
 
 if __name__ == "__main__":
