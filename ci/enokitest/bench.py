@@ -17,13 +17,15 @@ from .tap import Results
 
 OPERATIONS = 5000
 REPEATS = 5
-# Name, what pipe_bench calls it, what runs meanwhile: scx_simple or Enoki's flight recorder. The
-# others have no recorder of their own, so Enoki is compared with them without, then with itself.
+# Name, what pipe_bench calls it, what runs meanwhile: scx_simple, Enoki's flight recorder, or that
+# and a recording. The others have no recorder, so Enoki is compared with them without, then with
+# itself.
 CLASSES = (
     ("EEVDF", "other", "nothing"),
     ("SCHED_FIFO", "fifo-rt", "nothing"),
     ("enoki_fifo", "1", "nothing"),
     ("+ recorder", "1", "recorder"),
+    ("+ recording", "1", "recording"),
     ("enoki_wfq", "2", "nothing"),
     ("scx_simple", "other", "scx"),
 )

@@ -11,7 +11,19 @@ from pathlib import Path
 from enokici import build as kernels
 from enokici.common import CACHE, CHECKOUT, OUT, Failure, main_wrapper
 
-from . import bench, bench_arachne, bench_locality, bench_shinjuku, latency, machine, prepare, style, userspace, watch
+from . import (
+    bench,
+    bench_arachne,
+    bench_locality,
+    bench_shinjuku,
+    latency,
+    machine,
+    prepare,
+    replay,
+    style,
+    userspace,
+    watch,
+)
 from .suite import Outcome, Suite
 from .tap import Results, parse
 
@@ -380,6 +392,7 @@ def run(suite: Suite, full: bool) -> None:
         ("clients in Rust, C, Python", lambda: userspace.clients(kernels.build("debug"))),
         ("enokictl", lambda: userspace.enokictl(kernels.build("debug"))),
         ("a policy's source, watched", watch.check),
+        ("recordings run again, 1 CPU", lambda: replay.check(1)),
         ("hints by instructions", lambda: userspace.flood(kernels.build("release"))),
     ]
     if full:
@@ -387,6 +400,8 @@ def run(suite: Suite, full: bool) -> None:
         singles += [by_instructions("blackout", cpus) for cpus in (1, 2, 4, 16)]
     suite.side_by_side(singles, lanes=len(os.sched_getaffinity(0)))
     suite.group("hints of several senders", lambda: userspace.overlap(kernels.build("debug")))
+    for cpus in QUICK_CPUS[1:]:
+        suite.group(f"recordings run again, {words(cpus)}", lambda c=cpus: replay.check(c))
     for cpus in (ALL_CPUS if full else QUICK_CPUS)[1:]:
         suite.group(*tests(cpus))
     suite.group("selftests, SMT and isolation", lambda: shaped("debug"))

@@ -576,11 +576,8 @@ static struct task_struct *enoki_check_pick(struct rq *rq, struct enoki_sched *e
 {
 	struct task_struct *p;
 
-	p = enoki_lookup(token->slot, token->gen, err);
-	if (unlikely(!p))
-		return NULL;
-
-	if (unlikely(p->enoki.token != token || p->enoki.es != es)) {
+	p = __enoki_lookup(token->slot, token->gen);
+	if (unlikely(!p || p->enoki.token != token || p->enoki.es != es)) {
 		*err = ENOKI_ERR_STALE;
 		return NULL;
 	}

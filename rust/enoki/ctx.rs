@@ -156,7 +156,7 @@ impl<'c> Ctx<'c> {
         };
         Some(cpu)
             .filter(idle)
-            .or_else(|| self.cpus().find(idle))
+            .or_else(|| self.cpus().filter(|&other| other != cpu).find(idle))
             .unwrap_or_else(|| self.usable_cpu(task, cpu))
     }
 

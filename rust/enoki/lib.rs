@@ -19,6 +19,8 @@
 //! C header: [`include/linux/sched/enoki.h`](srctree/include/linux/sched/enoki.h)
 
 #![no_std]
+// Stable since Rust 1.87.0: static keys are `asm!` that jumps.
+#![feature(asm_goto)]
 // To be determined; see the list in `rust/kernel/lib.rs`. `#[kunit_tests]` expands to it.
 #![cfg_attr(CONFIG_SCHED_ENOKI_KUNIT_TEST, feature(used_with_arg))]
 

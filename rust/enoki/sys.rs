@@ -22,6 +22,7 @@ use kernel::{
     bindings,
     cpumask,
     error::from_err_ptr,
+    jump_label::static_branch_unlikely,
     prelude::{CStr, InPlaceInit},
     sync::{
         atomic::{Atomic, Relaxed},
@@ -125,7 +126,13 @@ pub(crate) fn container_id() -> u64 {
 
 /// What a lock protects is in cache lines of its own.
 #[repr(align(64))]
-struct Aligned<T>(T);
+struct Aligned<T> {
+    value: T,
+    /// Which lock it is, of all there have been.
+    number: u64,
+    /// How often it was taken, as long as that was recorded.
+    taken: u64,
+}
 
 /// The class of all policies' locks for lockdep. A policy holds one at a time, so that one class
 /// says all there is to say. It is none of the policy's module, which may go before the lock does.
@@ -144,7 +151,14 @@ impl<T> Lock<T> {
     #[doc(hidden)]
     pub fn __new(value: T) -> Result<Lock<T>> {
         let (name, class) = lock_class();
-        let lock = RawSpinLock::new(Aligned(value), name, class);
+        static NEXT: Atomic<u64> = Atomic::new(1);
+
+        let inside = Aligned {
+            value,
+            number: NEXT.fetch_add(1, Relaxed),
+            taken: 0,
+        };
+        let lock = RawSpinLock::new(inside, name, class);
         Ok(Lock(KBox::pin_init(lock, GFP_KERNEL)?))
     }
 
@@ -153,7 +167,7 @@ impl<T> Lock<T> {
     where
         T: Unpin,
     {
-        let at = ptr::from_mut(&mut self.0.lock().0);
+        let at = ptr::from_mut(&mut self.0.lock().value);
         // SAFETY: It is where the value is. As `self` is borrowed, nobody else takes the lock.
         unsafe { &mut *at }
     }
@@ -176,7 +190,7 @@ macro_rules! new_lock {
 #[must_use = "the lock unlocks immediately when the guard is unused"]
 pub struct Guard<'a, T>(RawSpinLockGuard<'a, Aligned<T>>);
 
-impl<'a, T> Guard<'a, T> {
+impl<'a, T: Unpin> Guard<'a, T> {
     /// Takes the lock. The class is told how long that took, unless it was free.
     ///
     /// # Safety
@@ -185,15 +199,37 @@ impl<'a, T> Guard<'a, T> {
     #[inline]
     pub(crate) unsafe fn new(lock: &'a Lock<T>, es: *mut bindings::enoki_sched) -> Guard<'a, T> {
         // Lockdep learns in which order locks are taken only from those who would wait.
-        if cfg!(CONFIG_LOCKDEP) {
-            // SAFETY: By the requirements of this function.
-            return unsafe { Guard::wait(lock, es) };
-        }
-        match lock.0.try_lock() {
+        let free = if cfg!(CONFIG_LOCKDEP) {
+            None
+        } else {
+            lock.0.try_lock()
+        };
+        let guard = match free {
             Some(guard) => Guard(guard),
             // SAFETY: By the requirements of this function.
             None => unsafe { Guard::wait(lock, es) },
+        };
+        // SAFETY: It is a static key of the class's.
+        if unsafe { static_branch_unlikely!(bindings::enoki_taping, bindings::enoki_taping, key) } {
+            // SAFETY: By the requirements of this function.
+            return unsafe { guard.recorded(es) };
         }
+        guard
+    }
+
+    /// Has it recorded who takes the lock when.
+    ///
+    /// # Safety
+    ///
+    /// As for [`new()`](Self::new).
+    #[cold]
+    unsafe fn recorded(mut self, es: *mut bindings::enoki_sched) -> Guard<'a, T> {
+        let inside = &mut *self.0;
+        let nth = inside.taken;
+        inside.taken = nth.wrapping_add(1);
+        // SAFETY: By the requirements of this function; the lock is held.
+        unsafe { bindings::enoki_tape_lock(es, inside.number, nth) };
+        self
     }
 
     /// # Safety
@@ -215,14 +251,14 @@ impl<T> Deref for Guard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.0 .0
+        &self.0.value
     }
 }
 
 impl<T: Unpin> DerefMut for Guard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0 .0
+        &mut self.0.value
     }
 }
 

@@ -22,6 +22,8 @@ pub mod hint;
 pub mod prelude;
 #[path = "../../rust/enoki/queue.rs"]
 mod queue;
+pub mod records;
+pub mod replay;
 #[path = "../../rust/enoki/sched.rs"]
 pub mod sched;
 pub mod sim;
@@ -42,5 +44,7 @@ pub use sys::Param as __Param;
 #[doc(hidden)]
 pub use zerocopy_derive as __zerocopy_derive;
 
+#[cfg(test)]
+mod replay_tests;
 #[cfg(test)]
 mod tests;

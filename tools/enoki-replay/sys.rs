@@ -7,7 +7,8 @@
 
 use crate::{
     cpu::{CpuId, Topology},
-    sim, token,
+    records::event,
+    replay, sim, token,
 };
 use std::{
     fmt,
@@ -171,7 +172,7 @@ mod raw {
 
 pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOlder, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 6;
+pub(crate) const ABI_VERSION: u32 = 7;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
 pub(crate) const MAX_HINT_SIZE: u32 = 240;
@@ -298,18 +299,27 @@ pub(crate) fn container_id() -> u64 {
 }
 
 /// A lock around a `T`, taken by [`Ctx::lock()`](crate::ctx::Ctx::lock).
-pub struct Lock<T>(Mutex<T>);
+pub struct Lock<T> {
+    value: Mutex<T>,
+    /// Which lock it is, of all there have been.
+    number: u64,
+}
 
 impl<T> Lock<T> {
     /// For [`new_lock!`](crate::new_lock).
     #[doc(hidden)]
     pub fn __new(value: T) -> Result<Lock<T>> {
-        Ok(Lock(Mutex::new(value)))
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+
+        Ok(Lock {
+            value: Mutex::new(value),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// What is behind it, for whom nobody else can get at it anyway.
     pub fn get_mut(&mut self) -> &mut T {
-        self.0
+        self.value
             .get_mut()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -332,8 +342,9 @@ impl<'a, T> Guard<'a, T> {
     ///
     /// None; the kernel's has to know the policy.
     pub(crate) unsafe fn new(lock: &'a Lock<T>, _es: *mut RawSched) -> Guard<'a, T> {
+        replay::take_lock(lock.number);
         Guard(
-            lock.0
+            lock.value
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner()),
         )
@@ -355,26 +366,31 @@ impl<T: Unpin> DerefMut for Guard<'_, T> {
 }
 
 pub(crate) fn nr_cpu_ids() -> u32 {
-    sim::NR_CPUS
+    replay::nr_cpus().unwrap_or(sim::NR_CPUS)
 }
 
-pub(crate) fn cpu_possible(_cpu: CpuId) -> bool {
-    true
+pub(crate) fn cpu_possible(cpu: CpuId) -> bool {
+    replay::cpu_possible(cpu.as_u32()).unwrap_or(true)
 }
 
 pub(crate) fn cpu_active(cpu: CpuId) -> bool {
-    sim::with(|world| world.active(cpu.as_u32()))
+    replay::answer().unwrap_or_else(|| sim::with(|world| world.active(cpu.as_u32())))
 }
 
 pub(crate) fn cpu_idle(cpu: CpuId) -> bool {
-    sim::with(|world| world.idle(cpu.as_u32()))
+    replay::answer().unwrap_or_else(|| sim::with(|world| world.idle(cpu.as_u32())))
 }
 
 pub(crate) fn resched_cpu(cpu: CpuId) {
-    sim::with(|world| world.resched(cpu.as_u32()))
+    if replay::asked(event::RESCHED, 0, cpu.as_u32().into()).is_none() {
+        sim::with(|world| world.resched(cpu.as_u32()))
+    }
 }
 
 pub(crate) fn topology(cpu: CpuId) -> Topology {
+    if let Some(topology) = replay::topology(cpu) {
+        return topology;
+    }
     // Two threads a core, four CPUs a cache, one node.
     let group = |size: u32| CpuId::new(cpu.as_u32() / size * size).unwrap_or(cpu);
     Topology {
@@ -385,7 +401,7 @@ pub(crate) fn topology(cpu: CpuId) -> Topology {
 }
 
 pub(crate) fn task_allowed(task: &RawTask, cpu: CpuId) -> bool {
-    sim::with(|world| world.allowed(task.slot, cpu.as_u32()))
+    replay::answer().unwrap_or_else(|| sim::with(|world| world.allowed(task.slot, cpu.as_u32())))
 }
 
 /// # Safety
@@ -393,14 +409,19 @@ pub(crate) fn task_allowed(task: &RawTask, cpu: CpuId) -> bool {
 /// None here; the kernel's has some.
 pub(crate) unsafe fn token_drop(task: NonNull<RawTask>) {
     // SAFETY: The caller owns the task.
-    let slot = unsafe { task.as_ref() }.slot;
-    sim::with(|world| world.dropped(slot));
+    let (slot, id) = unsafe { (task.as_ref().slot, task.as_ref().info.id) };
+    if replay::drop_token(slot, id).is_none() {
+        sim::with(|world| world.dropped(slot));
+    }
 }
 
 /// # Safety
 ///
 /// None here; the kernel's has some.
 pub(crate) unsafe fn timer_arm(_es: *mut RawSched, timer: u32, delay_ns: u64) -> Result<()> {
+    if let Some(armed) = replay::arm_timer(timer, delay_ns) {
+        return armed;
+    }
     sim::with(|world| world.arm(timer, delay_ns))
 }
 
@@ -408,20 +429,32 @@ pub(crate) unsafe fn timer_arm(_es: *mut RawSched, timer: u32, delay_ns: u64) ->
 ///
 /// None here; the kernel's has some.
 pub(crate) unsafe fn timer_cancel(_es: *mut RawSched, timer: u32) {
-    sim::with(|world| world.cancel(timer))
+    if replay::asked(event::TIMER_CANCEL, timer.into(), 0).is_none() {
+        sim::with(|world| world.cancel(timer))
+    }
 }
 
 /// # Safety
 ///
 /// None here; the kernel's has some.
 pub(crate) unsafe fn log(_es: *mut RawSched, line: &[u8]) {
-    sim::with(|world| world.log(&String::from_utf8_lossy(line)))
+    let line = String::from_utf8_lossy(line);
+    if replay::log(&line).is_none() {
+        sim::with(|world| world.log(&line))
+    }
 }
 
 /// # Safety
 ///
 /// None here; the kernel's has some.
 pub(crate) unsafe fn queue_send(_es: *mut RawSched, queue: u64, message: &[u8]) -> Result<()> {
+    if let Some(sent) = replay::asked(event::SEND, queue, 0) {
+        return match sent as i32 {
+            0 => Ok(()),
+            err if Error(err) == code::ENOSPC || Error(err) == code::EBUSY => Err(code::ENOSPC),
+            _ => Err(code::ENOENT),
+        };
+    }
     sim::with(|world| world.send(queue, message))
 }
 
@@ -500,7 +533,7 @@ macro_rules! module_enoki_scheduler {
 
         #[allow(dead_code)]
         fn main() {
-            $crate::sim::main(const {
+            $crate::replay::main(const {
                 $crate::__Ops::<$type>::new()$($(.$with())*)?
                     $(.older(const { &[$($crate::__older!($type, $($older),+)),*] }))?
             });

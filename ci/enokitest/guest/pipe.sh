@@ -20,8 +20,9 @@ await_scx() {
 
 for class in "$@"; do
 	IFS=: read -r name policy meanwhile <<<"$class"
-	recorder=0
-	[ "$meanwhile" != recorder ] || recorder=1
+	recorder=0 recording=()
+	[[ "$meanwhile" != record* ]] || recorder=1
+	[ "$meanwhile" != recording ] || recording=("$programs/enoki_tape" /dev/null "$policy")
 	echo $recorder >/sys/kernel/debug/sched_enoki/recorder || status=1
 	if [ "$meanwhile" = scx ]; then
 		"$scx" >/dev/null &
@@ -30,7 +31,7 @@ for class in "$@"; do
 	fi
 	for cpus in "0 0" "0 1"; do
 		read -r a b <<<"$cpus"
-		if values=$("$programs/pipe_bench" "$policy" "$a" "$b" "$operations" "$repeats"); then
+		if values=$("${recording[@]}" "$programs/pipe_bench" "$policy" "$a" "$b" "$operations" "$repeats"); then
 			echo result "$name" $((1 + b)) "$values" | paste -sd' '
 		else
 			status=1

@@ -25,6 +25,7 @@
 #ifndef _LINUX_SCHED_ENOKI_H
 #define _LINUX_SCHED_ENOKI_H
 
+#include <linux/jump_label.h>
 #include <linux/types.h>
 #include <uapi/linux/enoki.h>
 
@@ -36,7 +37,7 @@ struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	6
+#define ENOKI_ABI_VERSION	7
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -441,6 +442,19 @@ int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32
 void enoki_log(struct enoki_sched *es, const char *msg, u32 len);
 u64 enoki_lock_wait(void);
 void enoki_lock_waited(struct enoki_sched *es, u64 since_ns);
+
+/**
+ * struct enoki_taping - are policies recorded?
+ * @key: true if one is
+ */
+struct enoki_taping {
+	struct static_key_false key;
+};
+
+extern struct enoki_taping enoki_taping;
+
+/* Then, with the lock held: */
+void enoki_tape_lock(struct enoki_sched *es, u64 lock, u64 nth);
 
 /**
  * struct enoki_topology - where a CPU stands

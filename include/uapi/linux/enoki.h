@@ -6,10 +6,11 @@
  * Records of what Enoki asked its policies, and what they answered
  * -----------------------------------------------------------------
  *
- * The flight recorder writes them: /sys/kernel/debug/sched_enoki/flight and
+ * The flight recorder writes those of calls: /sys/kernel/debug/sched_enoki/flight and
  * .../incident each hold a struct enoki_record_header and then nr_records times a
- * struct enoki_record, those of one CPU after those of another, oldest first. All
- * numbers are in the byte order of the machine.
+ * struct enoki_record, those of one CPU after those of another, oldest first. A recording
+ * (see ENOKI_IOC_RECORD) has the others, too. All numbers are in the byte order of the
+ * machine.
  */
 #ifndef _UAPI_LINUX_ENOKI_H
 #define _UAPI_LINUX_ENOKI_H
@@ -49,11 +50,13 @@ struct enoki_record_header {
  * @ENOKI_RECORD_TASK_BLOCKED: went to sleep; arg: 0
  * @ENOKI_RECORD_TASK_DEAD: ended; arg: 0
  * @ENOKI_RECORD_TASK_DEPARTED: left; arg: 0
- * @ENOKI_RECORD_SELECT_TASK_RQ: was to be placed; arg: the CPU answered
+ * @ENOKI_RECORD_SELECT_TASK_RQ: was to be placed; arg: the CPU answered; in recordings from
+ *	bit 32 the CPU it had, from bit 48 flags
  * @ENOKI_RECORD_PICK_NEXT_TASK: was picked (no task: none was); arg: the slice, ns
  * @ENOKI_RECORD_PNT_ERR: the pick was refused; arg: why
  * @ENOKI_RECORD_TASK_TICK: a tick; arg: pick again?
- * @ENOKI_RECORD_WAKEUP_PREEMPT: runs while another one woke; arg: pick again?
+ * @ENOKI_RECORD_WAKEUP_PREEMPT: runs while another one woke; arg: pick again?; in
+ *	recordings from bit 1 the number of the other one
  * @ENOKI_RECORD_BALANCE: was named to be stolen (none: no task was); arg: from which CPU
  * @ENOKI_RECORD_BALANCE_ERR: was not stolen; arg: why not
  * @ENOKI_RECORD_MIGRATE_TASK_RQ: its token was wanted back; arg: why, and bit 8 if it came
@@ -70,6 +73,36 @@ struct enoki_record_header {
  * @ENOKI_RECORD_PARSE_HINT: was hinted about (none: nobody was); arg: the queue's number
  * @ENOKI_RECORD_REREGISTER_PREP: no task; the policy gave away what it knows; arg: 0
  * @ENOKI_RECORD_REREGISTER_INIT: no task; it was given what a policy knows; arg: its answer
+ * @ENOKI_RECORD_OFFICE: no call. From here on calls on this CPU go to another instance of
+ *	the policy; task: that one's number; arg: it took over what the one before knew
+ * @ENOKI_RECORD_INIT_TASK: memory of a task was made; arg: as of ENOKI_RECORD_INFO; the
+ *	next one is its ENOKI_RECORD_RUNTIME
+ * @ENOKI_RECORD_FREE_TASK: memory of a task was freed
+ * @ENOKI_RECORD_INFO: what the policy may see of a task has changed before the next call;
+ *	arg: weight, from bit 32 how many CPUs it may use, from bit 48 nice + 20, from bit
+ *	56 flags
+ * @ENOKI_RECORD_RUNTIME: likewise; arg: CPU time it has had, ns
+ * @ENOKI_RECORD_WITH: what more the next call is given; task and arg: as the call has it
+ * @ENOKI_RECORD_DATA: likewise, 16 bytes of a hint, in task and arg
+ * @ENOKI_RECORD_LOCK: the policy took a lock; task: which one; arg: how often it was taken
+ *	before
+ * @ENOKI_RECORD_ANSWERS: it asked whether CPUs are active or idle, or may be used by a task;
+ *	arg: the answers, a bit each, the last one in bit 0, after a 1
+ * @ENOKI_RECORD_TOPOLOGY: it asked for that of a CPU; task: the lowest number of a CPU of
+ *	its core, from bit 32 of one that shares its cache; arg: the CPU, from bit 32 its node
+ * @ENOKI_RECORD_RESCHED: it asked for a pick; arg: on which CPU
+ * @ENOKI_RECORD_TIMER_ARM: it armed a timer; task: which one; arg: for how long, ns
+ * @ENOKI_RECORD_TIMER_CANCEL: it disarmed a timer; task: which one
+ * @ENOKI_RECORD_SEND: it sent a message; task: to which queue; arg: 0 or an error
+ * @ENOKI_RECORD_LOG: it said something; arg: how many bytes
+ * @ENOKI_RECORD_DROP: it let go of a token of that task
+ * @ENOKI_RECORD_RETURNED: what the last call answered; arg: 0 or an error
+ * @ENOKI_RECORD_LOST: there was no room on the tape; arg: for how many records
+ *
+ * Those from ENOKI_RECORD_OFFICE on are only in recordings. What a policy does in a call
+ * is recorded before the call if its record has an answer, and after it if that has none
+ * (as those of ENOKI_RECORD_REGISTER_QUEUE and ENOKI_RECORD_PARSE_HINT, whose answer comes
+ * as ENOKI_RECORD_RETURNED).
  */
 enum enoki_record_event {
 	ENOKI_RECORD_TASK_NEW,
@@ -101,18 +134,37 @@ enum enoki_record_event {
 	ENOKI_RECORD_PARSE_HINT,
 	ENOKI_RECORD_REREGISTER_PREP,
 	ENOKI_RECORD_REREGISTER_INIT,
+	ENOKI_RECORD_OFFICE = 64,
+	ENOKI_RECORD_INIT_TASK,
+	ENOKI_RECORD_FREE_TASK,
+	ENOKI_RECORD_INFO,
+	ENOKI_RECORD_RUNTIME,
+	ENOKI_RECORD_WITH,
+	ENOKI_RECORD_DATA,
+	ENOKI_RECORD_LOCK,
+	ENOKI_RECORD_ANSWERS,
+	ENOKI_RECORD_TOPOLOGY,
+	ENOKI_RECORD_RESCHED,
+	ENOKI_RECORD_TIMER_ARM,
+	ENOKI_RECORD_TIMER_CANCEL,
+	ENOKI_RECORD_SEND,
+	ENOKI_RECORD_LOG,
+	ENOKI_RECORD_DROP,
+	ENOKI_RECORD_RETURNED,
+	ENOKI_RECORD_LOST,
 };
 
 /**
- * struct enoki_record - one call
- * @time_ns: the time that the policy was told
+ * struct enoki_record - one call, or what belongs to one
+ * @time_ns: the time that the policy was told; of what is no call, 0 or the time
  * @task: number of the task that it is about, 0 for none
  * @arg: see &enum enoki_record_event
  * @cpu: the CPU that it is about
  * @on: the CPU that made it
  * @event: &enum enoki_record_event
  * @policy: the policy's number
- * @reserved: zero
+ * @nth: of a call, how many calls about the task there were before, modulo 2^16; of what
+ *	a policy does in a call, which call; in recordings only
  */
 struct enoki_record {
 	__u64	time_ns;
@@ -122,7 +174,80 @@ struct enoki_record {
 	__u16	on;
 	__u8	event;
 	__u8	policy;
-	__u16	reserved;
+	__u16	nth;
+};
+
+/*
+ * Recordings
+ * ----------
+ *
+ * All that policies are asked, told and answered, and the order in which they took their
+ * locks: by it they can be run again. Records are written on tapes, one for each CPU, which
+ * a program maps and empties.
+ *
+ *	fd = open("/dev/enoki", O_RDWR | O_CLOEXEC);
+ *	ioctl(fd, ENOKI_IOC_RECORD, &recording);
+ *	tapes = mmap(NULL, recording.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+ *		     recording.offset);
+ *	ioctl(fd, ENOKI_IOC_RECORD_START);
+ *
+ * poll() says when there is something to take. It is over with ENOKI_IOC_RECORD_STOP, or
+ * when the file is closed.
+ */
+
+/**
+ * enum enoki_recording_flags - how to record
+ * @ENOKI_RECORDING_LOSSLESS: if there is no room for a record, stop
+ */
+enum enoki_recording_flags {
+	ENOKI_RECORDING_LOSSLESS	= 1 << 0,
+};
+
+/**
+ * struct enoki_recording - a recording to be made
+ * @policies: bit n % 64 of element n / 64: the policy of number n; none: all
+ * @tape_size: for how many bytes of records each tape has room, a power of 2 from a page to
+ *	ENOKI_MAX_TAPE_SIZE; 0: ENOKI_TAPE_SIZE. Set to it
+ * @flags: &enum enoki_recording_flags
+ * @nr_tapes: set to how many tapes there are; that of CPU n is number n
+ * @reserved: 0
+ * @stride: set to the distance of two tapes, bytes. Each is a &struct enoki_tape_header, and
+ *	ENOKI_TAPE_RECORDS bytes after that the records
+ * @offset: set to what is to be passed to mmap()
+ * @size: set to it, too
+ */
+struct enoki_recording {
+	__u64	policies[2];
+	__u32	tape_size;
+	__u32	flags;
+	__u32	nr_tapes;
+	__u32	reserved;
+	__u64	stride;
+	__u64	offset;
+	__u64	size;
+};
+
+#define ENOKI_TAPE_SIZE		(4U << 20)
+#define ENOKI_MAX_TAPE_SIZE	(256U << 20)
+#define ENOKI_TAPE_RECORDS	4096
+
+/**
+ * struct enoki_tape_header - what a tape begins with
+ * @head: how many bytes of records were written; the kernel's
+ * @lost: for how many records there was no room, in all. The kernel's
+ * @stopped: the recording was stopped, because of that or because @tail was none. The kernel's
+ * @tail: how many bytes were read; the reader's
+ *
+ * The record at byte n is at ENOKI_TAPE_RECORDS + n % tape_size. It is written first, and
+ * then @head is, with release semantics; the same for reading and @tail.
+ */
+struct enoki_tape_header {
+	__u64	head;
+	__u64	lost;
+	__u64	stopped;
+	__u64	__pad1[5];
+	__u64	tail;
+	__u64	__pad2[7];
 };
 
 /*
@@ -297,5 +422,32 @@ struct enoki_hint {
  * EINVAL	it is no eventfd
  */
 #define ENOKI_IOC_EVENTFD	_IO(ENOKI_IOC, 4)
+/*
+ * Get tapes for a recording. It needs CAP_SYS_NICE and CAP_PERFMON.
+ *
+ * EBUSY	somebody records
+ * EFAULT	the structure cannot be read; or not be written: then there are tapes all the
+ *		same
+ * EINVAL	@tape_size, @flags or @reserved is none of what it may be
+ * ENOMEM	there is no memory for the tapes
+ * EPERM	the capabilities are missing
+ */
+#define ENOKI_IOC_RECORD	_IOWR(ENOKI_IOC, 5, struct enoki_recording)
+/*
+ * Record from now on: these policies begin anew, as if they were replaced by the same version
+ * that takes nothing over, so that the recording has all that they know. Returns how many
+ * they are; others are recorded when their modules are loaded. After an error
+ * /sys/kernel/sched_enoki/last_error has it in words.
+ *
+ * EINVAL	there are no tapes, or it was started before
+ * others	as for an upgrade; nothing is recorded
+ */
+#define ENOKI_IOC_RECORD_START	_IO(ENOKI_IOC, 6)
+/*
+ * Record no more. What is on the tapes stays until the file is closed.
+ *
+ * EINVAL	there are no tapes
+ */
+#define ENOKI_IOC_RECORD_STOP	_IO(ENOKI_IOC, 7)
 
 #endif /* _UAPI_LINUX_ENOKI_H */

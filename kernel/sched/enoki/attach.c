@@ -58,6 +58,7 @@ static int enoki_prepare(struct enoki_sched *es, struct task_struct *p,
 	token->info = info;
 	token->es = es;
 	token->slot = ea->slot->nr;
+	enoki_tape_slot(ea->slot);
 	ea->token = token;
 	ea->task_id = info.id;
 	ea->es = es;

@@ -110,20 +110,78 @@ static __always_inline void enoki_call_end(void)
 #define enoki_count(_es, _ev)							\
 	this_cpu_inc((_es)->stats->events[ENOKI_EV_##_ev])
 
-/* For the flight recorder. */
+/* Note a call in this CPU's ring. Interrupts are off. */
+static __always_inline void enoki_ring_put(void *records, const struct enoki_sched *es,
+					   enum enoki_event event, const struct enoki_ctx *cx,
+					   u64 task, u64 arg)
+{
+	u64 head = this_cpu_read(enoki_rings.head);
+	struct enoki_record *record = records + head % ENOKI_RING_SIZE;
+
+	this_cpu_write(enoki_rings.head, head + sizeof(*record));
+	record->time_ns = cx->now_ns;
+	record->task = task;
+	record->arg = arg;
+	record->cpu = cx->cpu;
+	record->event = event;
+	record->policy = es->id;
+}
+
+/* In line: what is not known there is little. */
+static __always_inline void enoki_record(struct enoki_sched *es, enum enoki_event event,
+					 const struct enoki_ctx *cx,
+					 const struct enoki_task *token, u64 arg)
+{
+	void *records = this_cpu_read(enoki_rings.records);
+
+	if (likely(records))
+		enoki_ring_put(records, es, event, cx, token->info.id, arg);
+	else
+		enoki_record_slow(es, event, cx, token, arg);
+}
+
+/* For the flight recorder and recordings. */
 static __always_inline void enoki_note(struct enoki_sched *es, enum enoki_event ev,
-				       const struct enoki_ctx *cx, u64 task, u64 arg)
+				       const struct enoki_ctx *cx,
+				       const struct enoki_task *token, u64 arg)
 {
 	if (static_branch_unlikely(&enoki_recording))
-		enoki_record(es, ev, cx, task, arg);
+		enoki_record(es, ev, cx, token, arg);
+}
+
+/* Likewise, of a call that is about a task, but not about its token. */
+static __always_inline void enoki_note_task(struct enoki_sched *es, enum enoki_event ev,
+					    const struct enoki_ctx *cx, u64 task, u64 arg)
+{
+	if (static_branch_unlikely(&enoki_recording))
+		enoki_record_task(es, ev, cx, task, arg);
+}
+
+/* For recordings only: what belongs to a call. */
+static __always_inline void enoki_note_more(struct enoki_sched *es,
+					    enum enoki_record_event ev, u64 task, u64 arg)
+{
+	if (enoki_is_taping())
+		enoki_tape(es, ev, task, arg);
 }
 
 /* A call that answers nothing. It is noted before: the policy may keep what it is given. */
-#define ENOKI_TELL(_es, _op, _cx, _task, _arg, ...)				\
+#define ENOKI_TELL(_es, _op, _cx, _token, _arg, ...)				\
 do {										\
 	struct enoki_sched *__es = (_es);					\
 										\
-	enoki_note(__es, ENOKI_EV_##_op, (_cx), (_task), (_arg));		\
+	enoki_note(__es, ENOKI_EV_##_op, (_cx), (_token), (_arg));		\
+	enoki_call_begin(__es, ENOKI_EV_##_op);					\
+	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
+	enoki_call_end();							\
+} while (0)
+
+/* Likewise, if it is about a task, but not about its token. */
+#define ENOKI_TELL_TASK(_es, _op, _cx, _task, _arg, ...)			\
+do {										\
+	struct enoki_sched *__es = (_es);					\
+										\
+	enoki_note_task(__es, ENOKI_EV_##_op, (_cx), (_task), (_arg));		\
 	enoki_call_begin(__es, ENOKI_EV_##_op);					\
 	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
 	enoki_call_end();							\
@@ -156,7 +214,7 @@ do {										\
 do {										\
 	struct enoki_sched *__es = (_es);					\
 										\
-	enoki_note(__es, ENOKI_EV_##_op, (_cx), 0, (_arg));			\
+	enoki_note_task(__es, ENOKI_EV_##_op, (_cx), 0, (_arg));			\
 	enoki_count(__es, _op);							\
 	__es->ops->_op(__es->priv, (_cx), (_arg));				\
 } while (0)
@@ -165,7 +223,8 @@ do {										\
 static inline struct enoki_ctx enoki_rq_ctx(struct enoki_sched *es, struct rq *rq)
 {
 	return (struct enoki_ctx){
-		.now_ns	= rq_clock(rq),
+		/* Who grants a token or accounts run time has looked whether that is current. */
+		.now_ns	= IS_ENABLED(CONFIG_DEBUG_ENOKI) ? rq_clock(rq) : rq->clock,
 		.cpu	= cpu_of(rq),
 		.es	= es,
 	};
@@ -189,7 +248,7 @@ static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 {										\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
-	ENOKI_TELL(es, _op, &cx, token->info.id, 0, token);			\
+	ENOKI_TELL(es, _op, &cx, token, 0, token);				\
 }
 
 ENOKI_TASK_CALL(task_new)
@@ -202,7 +261,7 @@ static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 {										\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
-	ENOKI_TELL(es, _op, &cx, token->info.id, arg, token, arg);		\
+	ENOKI_TELL(es, _op, &cx, token, arg, token, arg);			\
 }
 
 ENOKI_TASK_ARG_CALL(task_wakeup, u32)
@@ -221,7 +280,7 @@ static inline bool enoki_call_task_tick(struct enoki_sched *es, struct rq *rq,
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	bool again = enoki_fault_bool(ENOKI_ASK(es, task_tick, &cx, token));
 
-	enoki_note(es, ENOKI_EV_task_tick, &cx, token->info.id, again);
+	enoki_note(es, ENOKI_EV_task_tick, &cx, token, again);
 
 	return again;
 }
@@ -230,9 +289,12 @@ static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *
 					     struct enoki_task *token, u64 woken_id)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-	bool again = enoki_fault_bool(ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id));
+	bool again;
 
-	enoki_note(es, ENOKI_EV_wakeup_preempt, &cx, token->info.id, again);
+	if (enoki_is_taping())
+		enoki_tape_with(es, woken_id << 1);
+	again = enoki_fault_bool(ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id));
+	enoki_note(es, ENOKI_EV_wakeup_preempt, &cx, token, again);
 
 	return again;
 }
@@ -243,10 +305,13 @@ static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
 					    u32 flags)
 {
 	struct enoki_ctx cx = enoki_local_ctx(es);
-	s32 cpu = ENOKI_ASK_INSIDE(es, select_task_rq, &cx, token, prev_cpu, flags);
+	s32 cpu;
 
+	if (enoki_is_taping())
+		enoki_tape_with(es, (u64)(u16)prev_cpu << 32 | (u64)flags << 48);
+	cpu = ENOKI_ASK_INSIDE(es, select_task_rq, &cx, token, prev_cpu, flags);
 	cpu = enoki_fault_cpu(cpu, prev_cpu);
-	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token->info.id, (u32)cpu);
+	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token, (u32)cpu);
 
 	return cpu;
 }
@@ -259,11 +324,21 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 							   u64 *slice_ns)
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
-	struct enoki_task *token = ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
+	const struct enoki_task *picked;
+	struct enoki_task *token;
 
+	if (enoki_is_taping())
+		enoki_tape_prev(es, prev);
+	token = ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
 	token = enoki_fault_pick(token, slice_ns);
 	/* What a past token says of its task nobody writes any more. */
-	enoki_note(es, ENOKI_EV_pick_next_task, &cx, token ? token->info.id : 0, *slice_ns);
+	if (static_branch_unlikely(&enoki_recording)) {
+		picked = token;
+		/* It is not chosen where nothing is noted. */
+		OPTIMIZER_HIDE_VAR(picked);
+		enoki_record(es, ENOKI_EV_pick_next_task, &cx, picked ?: &enoki_no_token,
+			     *slice_ns);
+	}
 
 	return token;
 }
@@ -274,7 +349,7 @@ static inline s64 enoki_call_nr_queued(struct enoki_sched *es, struct rq *rq)
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	s64 nr = enoki_fault_count(ENOKI_ASK(es, nr_queued, &cx));
 
-	enoki_note(es, ENOKI_EV_nr_queued, &cx, 0, nr);
+	enoki_note_task(es, ENOKI_EV_nr_queued, &cx, 0, nr);
 
 	return nr;
 }
@@ -286,8 +361,8 @@ static inline bool enoki_call_balance(struct enoki_sched *es, struct rq *rq,
 	bool named = ENOKI_ASK(es, balance, &cx, key);
 
 	named = enoki_fault_key(named, key);
-	enoki_note(es, ENOKI_EV_balance, &cx, named ? enoki_slot_task_id(key->slot) : 0,
-		   named ? (u32)key->cpu : 0);
+	enoki_note_task(es, ENOKI_EV_balance, &cx, named ? enoki_slot_task_id(key->slot) : 0,
+			named ? (u32)key->cpu : 0);
 
 	return named;
 }
@@ -298,7 +373,8 @@ static inline void enoki_call_balance_err(struct enoki_sched *es, struct rq *rq,
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
 	if (!enoki_shut(es, rq, NULL))
-		ENOKI_TELL(es, balance_err, &cx, enoki_slot_task_id(key->slot), err, key, err);
+		ENOKI_TELL_TASK(es, balance_err, &cx, enoki_slot_task_id(key->slot), err, key,
+				err);
 }
 
 /* Bit 8 of what is noted of a token that was wanted back: it came. */
@@ -313,7 +389,7 @@ static inline struct enoki_task *enoki_call_migrate_task_rq(struct enoki_sched *
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
 	back = enoki_fault_back(ENOKI_ASK(es, migrate_task_rq, &cx, token, why));
-	enoki_note(es, ENOKI_EV_migrate_task_rq, &cx, p->enoki.task_id,
+	enoki_note(es, ENOKI_EV_migrate_task_rq, &cx, token,
 		   why | (back == token ? ENOKI_NOTE_CAME : 0));
 
 	return back;
@@ -324,7 +400,7 @@ static inline void enoki_call_task_rescued(struct enoki_sched *es, struct rq *rq
 {
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 
-	ENOKI_TELL(es, task_rescued, &cx, id, waited_ns, id, waited_ns);
+	ENOKI_TELL_TASK(es, task_rescued, &cx, id, waited_ns, id, waited_ns);
 }
 
 /* Changes. */
@@ -336,8 +412,11 @@ static inline void enoki_call_##_op(struct enoki_sched *es, struct rq *rq,	\
 {										\
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);				\
 										\
-	if (!enoki_shut(es, rq, token))						\
-		ENOKI_TELL(es, _op, &cx, info->id, info->_field, token, info);	\
+	if (enoki_shut(es, rq, token))						\
+		return;								\
+	if (enoki_is_taping())							\
+		enoki_tape_info(es, info);					\
+	ENOKI_TELL(es, _op, &cx, token, info->_field, token, info);		\
 }
 
 ENOKI_CHANGE_CALL(task_prio_changed, weight)
@@ -383,8 +462,10 @@ static inline int enoki_call_register_queue(struct enoki_sched *es,
 		return -ENODEV;
 
 	if (enoki_understands(es, client)) {
-		enoki_note(es, ENOKI_EV_register_queue, &cx, 0, client->id);
+		enoki_note_more(es, ENOKI_RECORD_WITH, kind, 0);
+		enoki_note_task(es, ENOKI_EV_register_queue, &cx, 0, client->id);
 		ret = ENOKI_ASK_INSIDE(es, register_queue, &cx, client->id, kind);
+		enoki_note_more(es, ENOKI_RECORD_RETURNED, 0, ret);
 	}
 	enoki_leave();
 
@@ -414,8 +495,9 @@ static inline u32 enoki_call_enter_queue(struct enoki_sched *es,
 		return 0;
 
 	if (enoki_understands(es, client)) {
+		enoki_note_more(es, ENOKI_RECORD_WITH, client->id, nr);
 		wanted = ENOKI_ASK_INSIDE(es, enter_queue, &cx, client->id, nr);
-		enoki_note(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
+		enoki_note_task(es, ENOKI_EV_enter_queue, &cx, 0, wanted);
 	}
 	enoki_leave();
 
@@ -435,15 +517,22 @@ static inline int enoki_call_parse_hint(struct enoki_sched *es, struct rq *rq,
 	if (rq) {
 		if (enoki_shut(es, rq, task) || !enoki_understands(es, client))
 			return -ENODEV;
-		enoki_note(es, ENOKI_EV_parse_hint, &cx, task->info.id, queue);
-		return ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
+		if (enoki_is_taping())
+			enoki_tape_hint(es, info, hint);
+		enoki_note(es, ENOKI_EV_parse_hint, &cx, task, queue);
+		ret = ENOKI_ASK(es, parse_hint, &cx, queue, task, info, hint);
+		enoki_note_more(es, ENOKI_RECORD_RETURNED, 0, ret);
+		return ret;
 	}
 
 	if (!enoki_enter(es, ENOKI_EV_parse_hint))
 		return -ENODEV;
 	if (enoki_understands(es, client)) {
-		enoki_note(es, ENOKI_EV_parse_hint, &cx, 0, queue);
+		if (enoki_is_taping())
+			enoki_tape_hint(es, NULL, hint);
+		enoki_note_task(es, ENOKI_EV_parse_hint, &cx, 0, queue);
 		ret = ENOKI_ASK_INSIDE(es, parse_hint, &cx, queue, task, info, hint);
+		enoki_note_more(es, ENOKI_RECORD_RETURNED, 0, ret);
 	}
 	enoki_leave();
 

@@ -34,6 +34,7 @@ static int enoki_device_release(struct inode *inode, struct file *file)
 {
 	struct enoki_client *client = file->private_data;
 
+	enoki_recording_close(client);
 	enoki_client_leave(client);
 	if (client->eventfd)
 		eventfd_ctx_put(client->eventfd);
@@ -94,9 +95,46 @@ static int enoki_device_eventfd(struct enoki_client *client, int fd)
 	return 0;
 }
 
+static int enoki_device_record(struct enoki_client *client, void __user *arg)
+{
+	struct enoki_recording recording;
+	int ret;
+
+	if (copy_from_user(&recording, arg, sizeof(recording)))
+		return -EFAULT;
+
+	ret = enoki_recording_open(client, &recording);
+	if (ret)
+		return ret;
+
+	return copy_to_user(arg, &recording, sizeof(recording)) ? -EFAULT : 0;
+}
+
+/* What is about policies, and not about what the client has of one. */
+static long enoki_device_recording(struct enoki_client *client, unsigned int cmd,
+				   unsigned long arg)
+{
+	switch (cmd) {
+	case ENOKI_IOC_RECORD:
+		return enoki_device_record(client, (void __user *)arg);
+	case ENOKI_IOC_RECORD_START:
+		return enoki_recording_start(client);
+	case ENOKI_IOC_RECORD_STOP:
+		return enoki_recording_stop(client);
+	}
+
+	return -ENOTTY;
+}
+
 static long enoki_device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct enoki_client *client = file->private_data;
+	long ret;
+
+	/* That mutex is taken by those who change policies. */
+	ret = enoki_device_recording(client, cmd, arg);
+	if (ret != -ENOTTY)
+		return ret;
 
 	guard(mutex)(&client->mutex);
 	switch (cmd) {
@@ -129,6 +167,8 @@ static __poll_t enoki_device_poll(struct file *file, poll_table *table)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (enoki_ring_has_room(&client->hints))
 		events |= EPOLLOUT | EPOLLWRNORM;
+	if (enoki_recording_poll(client, file, table))
+		events |= EPOLLIN | EPOLLRDNORM;
 
 	return events;
 }
@@ -139,6 +179,8 @@ static int enoki_device_mmap(struct file *file, struct vm_area_struct *vma)
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	struct enoki_half *half;
 
+	if (offset == ENOKI_TAPES_OFFSET)
+		return enoki_recording_map(client, vma);
 	if (offset == ENOKI_HINTS_OFFSET)
 		half = &client->hints;
 	else if (offset == ENOKI_MESSAGES_OFFSET)

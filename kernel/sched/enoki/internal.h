@@ -16,6 +16,7 @@
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
 #include <linux/llist.h>
+#include <linux/poll.h>
 #include <linux/ratelimit.h>
 #include <linux/rwsem.h>
 #include <uapi/linux/enoki.h>
@@ -136,6 +137,7 @@ enum enoki_reject {
  * @rejected: by &enum enoki_reject
  * @waits: how often tasks that woke up waited for less than 2^n us, and not for less than that
  * @late_at: when it was called last while the flight recorder stood still, by ktime
+ * @instance: of which instance of it there is a record, see enoki_sched::instance
  *
  * Each CPU writes its own, with interrupts off.
  */
@@ -144,6 +146,7 @@ struct enoki_stats {
 	u64	rejected[ENOKI_NR_REJECTS];
 	u64	waits[ENOKI_NR_WAITS];
 	u64	late_at;
+	u32	instance;
 };
 
 /**
@@ -175,23 +178,29 @@ struct enoki_prq {
  * struct enoki_slot - a row of the token table
  * @gen: generation of the latest grant; only grows, over all tasks of the slot
  * @task: whose it is
- * @free_node: in enoki_sched::dead_slots
+ * @free_node: in enoki_sched::dead_slots, once it has no task any more
+ * @taped_ns: until then, what was recorded last of the task's run time
  * @granted_at: when that was, rq clock of the task's CPU
  * @turn_from: what the task had run when its last turn began, ns; see enoki_group_slice()
  * @own_end: what it will have run when the slice is over that its policy gave it, ns
  * @passed: the token that the task had of the version that was replaced, and which that one
  *	kept; until it has one of the new version
  * @nr: its index
+ * @calls: in how many calls the present token was, as long as they were recorded
  */
 struct enoki_slot {
 	u64			gen;
 	struct task_struct	*task;
-	struct llist_node	free_node;
+	union {
+		struct llist_node	free_node;
+		u64			taped_ns;
+	};
 	u64			granted_at;
 	u64			turn_from;
 	u64			own_end;
 	struct enoki_task	*passed;
 	u32			nr;
+	u16			calls;
 };
 
 /**
@@ -307,6 +316,9 @@ struct enoki_client;
  *       ejected: it is not called any more, and its tasks leave it. Else ENOKI_OUT_*
  * @epoch: which tokens are of the present code; those of others are of @before
  * @before: the code that was replaced, while there are tokens of it
+ * @instance: number of its data, of all there have been of any policy
+ * @taped: if it is recorded, @instance; else 0
+ * @inherits: those data took over what was known before
  * @retiring: @work is to free the tokens that it has forgotten
  * @pinned: the module that @users keep in memory, NULL if none; under the registry's mutex
  * @removed: it is not registered any more
@@ -378,6 +390,9 @@ struct enoki_sched {
 	unsigned int		out;
 	unsigned int		epoch;
 	const struct enoki_ops	*before;
+	unsigned int		instance;
+	unsigned int		taped;
+	bool			inherits;
 	bool			retiring;
 	bool			removed;
 	bool			closed;
@@ -496,9 +511,11 @@ void enoki_eject_sync(struct enoki_sched *es);
 bool __enoki_shut(struct enoki_sched *es, struct rq *rq, const struct enoki_task *token);
 bool enoki_wait_at_gate(struct enoki_sched *es);
 int enoki_upgrade(struct enoki_sched *es);
+int enoki_begin_anew(struct enoki_sched *es);
 bool enoki_give_up_office(struct enoki_sched *es, struct enoki_sched **canaryp);
 ssize_t enoki_standby_show(struct enoki_sched *es, char *buf);
 void enoki_upgrade_init(struct enoki_sched *es);
+void enoki_number_instance(struct enoki_sched *es, bool inherits);
 
 /* switch.c */
 int enoki_switch(struct enoki_sched *es, const char *name, unsigned int max);
@@ -538,12 +555,62 @@ const char *enoki_exit_name(enum enoki_exit why);
 
 /* recorder.c */
 DECLARE_STATIC_KEY_FALSE(enoki_recording);
-void enoki_record(struct enoki_sched *es, enum enoki_event event,
-		  const struct enoki_ctx *cx, u64 task, u64 arg);
+
+/* Bytes of a CPU's ring; a power of two. */
+#define ENOKI_RING_SIZE		SZ_64K
+
+/**
+ * struct enoki_ring - the latest records of a CPU
+ * @records: where they go; NULL while the ring stands still, or there is a recording
+ * @shared: where they go if there is
+ * @head: how many bytes of them there have been
+ */
+struct enoki_ring {
+	void			*records;
+	void			*shared;
+	u64			head;
+};
+
+DECLARE_PER_CPU(struct enoki_ring, enoki_rings);
+extern const struct enoki_task enoki_no_token;
+void enoki_record_slow(struct enoki_sched *es, enum enoki_event event,
+		       const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg);
+void enoki_record_task(struct enoki_sched *es, enum enoki_event event,
+		       const struct enoki_ctx *cx, u64 task, u64 arg);
 void enoki_recorder_freeze(void);
 void enoki_recorder_keep(void);
 unsigned int enoki_recorder_last(struct enoki_record *last, unsigned int max, u64 task);
 void enoki_recorder_start(void);
+void enoki_recorder_taping(void);
+
+/* tape.c */
+void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
+		     const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg);
+void enoki_tape_with(const struct enoki_sched *es, u64 arg);
+void enoki_tape_prev(struct enoki_sched *es, const struct enoki_task *prev);
+void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg);
+void enoki_tape_hint(struct enoki_sched *es, const struct enoki_task_info *info,
+		     const void *hint);
+void enoki_tape_asked(unsigned int event, u64 task, u64 arg);
+bool enoki_tape_answer(bool answer);
+void enoki_tape_info(struct enoki_sched *es, const struct enoki_task_info *info);
+void enoki_tape_made(struct enoki_sched *es, const struct enoki_task_info *info);
+void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token);
+void enoki_tape_slot(struct enoki_slot *slot);
+void enoki_tape_new(struct enoki_sched *es);
+int enoki_recording_open(const struct enoki_client *client, struct enoki_recording *recording);
+int enoki_recording_start(const struct enoki_client *client);
+int enoki_recording_stop(const struct enoki_client *client);
+void enoki_recording_close(const struct enoki_client *client);
+int enoki_recording_map(const struct enoki_client *client, struct vm_area_struct *vma);
+bool enoki_recording_poll(const struct enoki_client *client, struct file *file,
+			  poll_table *table);
+
+/* Is any policy recorded? */
+static __always_inline bool enoki_is_taping(void)
+{
+	return static_branch_unlikely(&enoki_taping.key);
+}
 
 /* watchdog.c */
 void enoki_watch(void);
@@ -679,6 +746,7 @@ static inline void enoki_look_at_hints(struct enoki_sched *es)
 }
 
 /* services.c */
+void enoki_topology(int cpu, struct enoki_topology *topo);
 void enoki_log_kick(struct irq_work *irq_work);
 void enoki_log_fn(struct work_struct *work);
 

@@ -819,19 +819,8 @@ void enoki_client_wake(struct irq_work *irq_work)
 		eventfd_signal(eventfd);
 }
 
-/**
- * enoki_queue_send - send a message to a client
- * @es: the policy that sends it
- * @queue: the client's number
- * @message: the message
- * @size: how many bytes it has
- *
- * Context: any call of the policy.
- * Return: 0, -ENOENT if there is no such client or it takes no messages, or others; -ENOSPC if
- *         its ring is full, -EINVAL if that is not the size in enoki_ops::message, -EBUSY if
- *         the policy is about to take over and may still be refused.
- */
-int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32 size)
+static int __enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message,
+			      u32 size)
 {
 	struct enoki_client *client;
 	struct enoki_entry *entry;
@@ -873,5 +862,27 @@ int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32
 		irq_work_queue(&client->wake);
 
 	return 0;
+}
+
+/**
+ * enoki_queue_send - send a message to a client
+ * @es: the policy that sends it
+ * @queue: the client's number
+ * @message: the message
+ * @size: how many bytes it has
+ *
+ * Context: any call of the policy.
+ * Return: 0, -ENOENT if there is no such client or it takes no messages, or others; -ENOSPC if
+ *         its ring is full, -EINVAL if that is not the size in enoki_ops::message, -EBUSY if
+ *         the policy is about to take over and may still be refused.
+ */
+int enoki_queue_send(struct enoki_sched *es, u64 queue, const void *message, u32 size)
+{
+	int ret = __enoki_queue_send(es, queue, message, size);
+
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_SEND, queue, ret);
+
+	return ret;
 }
 EXPORT_SYMBOL_GPL(enoki_queue_send);

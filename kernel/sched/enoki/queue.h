@@ -96,6 +96,7 @@ struct enoki_client {
 /* Where in the file the rings are, for mmap(). */
 #define ENOKI_HINTS_OFFSET	0ULL
 #define ENOKI_MESSAGES_OFFSET	0x10000000ULL
+#define ENOKI_TAPES_OFFSET	0x20000000ULL
 
 /*
  * Are the layouts of the version that is in office those that the client has? To be asked

@@ -10,9 +10,6 @@
 #include <linux/debugfs.h>
 #include <linux/vmalloc.h>
 
-/* Bytes of a CPU's ring; a power of two. */
-#define ENOKI_RING_SIZE		SZ_64K
-
 static_assert(sizeof(struct enoki_record) == 32);
 static_assert((int)ENOKI_EV_task_new == (int)ENOKI_RECORD_TASK_NEW);
 static_assert((int)ENOKI_EV_pick_next_task == (int)ENOKI_RECORD_PICK_NEXT_TASK);
@@ -20,17 +17,7 @@ static_assert((int)ENOKI_EV_reregister_init == (int)ENOKI_RECORD_REREGISTER_INIT
 
 DEFINE_STATIC_KEY_FALSE(enoki_recording);
 
-/**
- * struct enoki_ring - the records of a CPU
- * @records: where they go; NULL while the ring stands still
- * @head: how many bytes of them there have been
- */
-struct enoki_ring {
-	void			*records;
-	u64			head;
-};
-
-static DEFINE_PER_CPU(struct enoki_ring, enoki_rings);
+DEFINE_PER_CPU(struct enoki_ring, enoki_rings);
 
 /* Where the rings are, for those that stand still. */
 static DEFINE_PER_CPU(void *, enoki_ring_memory);
@@ -42,55 +29,73 @@ static struct enoki_record_header *enoki_incident;
 /* The rings stand still for enoki_recorder_keep(), whoever else wants to copy them. */
 static bool enoki_incident_waits;
 
+/* Stands for the token where a call is about no task. */
+const struct enoki_task enoki_no_token = { .slot = U32_MAX };
+
 /**
- * enoki_record - note a call of a policy
+ * enoki_record_slow - note a call when there is a recording, too, or the ring stands still
  * @es: the policy
  * @event: which call
  * @cx: its context
- * @task: number of the task that it is about, or 0
+ * @token: that of the task that it is about, or &enoki_no_token
  * @arg: see &enum enoki_record_event
  *
  * Context: interrupts off.
  */
-void enoki_record(struct enoki_sched *es, enum enoki_event event,
-		  const struct enoki_ctx *cx, u64 task, u64 arg)
+void enoki_record_slow(struct enoki_sched *es, enum enoki_event event,
+		       const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg)
 {
-	void *records = this_cpu_read(enoki_rings.records);
-	u64 head = this_cpu_read(enoki_rings.head);
-	struct enoki_record *record;
+	void *records = this_cpu_read(enoki_rings.shared);
 
-	/* There is no record of this one, but it may come too late to be right. */
-	if (unlikely(!records)) {
+	/* If there is no record of this one it may come too late to be right. */
+	if (likely(records))
+		enoki_ring_put(records, es, event, cx, token->info.id, arg);
+	else
 		this_cpu_write(es->stats->late_at, ktime_get_mono_fast_ns());
-		return;
-	}
+	if (enoki_is_taping())
+		enoki_tape_call(es, event, cx, token, arg);
+}
 
-	record = records + head % ENOKI_RING_SIZE;
-	this_cpu_write(enoki_rings.head, head + sizeof(*record));
-	record->time_ns = cx->now_ns;
-	record->task = task;
-	record->arg = arg;
-	record->cpu = cx->cpu;
-	record->event = event;
-	record->policy = es->id;
+/**
+ * enoki_record_task - note a call that is about a task, but not about its token
+ * @es: the policy
+ * @event: which call
+ * @cx: its context
+ * @task: the task's number, or 0
+ * @arg: see &enum enoki_record_event
+ *
+ * Context: interrupts off.
+ */
+void enoki_record_task(struct enoki_sched *es, enum enoki_event event,
+		       const struct enoki_ctx *cx, u64 task, u64 arg)
+{
+	struct enoki_task token = { .info.id = task, .slot = U32_MAX };
+
+	enoki_record(es, event, cx, &token, arg);
 }
 
 static void enoki_rings_stop(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu)
+	for_each_possible_cpu(cpu) {
 		WRITE_ONCE(per_cpu(enoki_rings, cpu).records, NULL);
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).shared, NULL);
+	}
 }
 
 static void enoki_rings_start(void)
 {
+	bool taping = static_key_enabled(&enoki_taping.key);
+	void *memory;
 	int cpu;
 
 	lockdep_assert_held(&enoki_recorder_mutex);
-	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu(enoki_rings, cpu).records,
-			   per_cpu(enoki_ring_memory, cpu));
+	for_each_possible_cpu(cpu) {
+		memory = per_cpu(enoki_ring_memory, cpu);
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).records, taping ? NULL : memory);
+		WRITE_ONCE(per_cpu(enoki_rings, cpu).shared, taping ? memory : NULL);
+	}
 	/* Pairs with that in enoki_recorder_freeze(): one of the two sees the other. */
 	smp_mb();
 	if (READ_ONCE(enoki_incident_waits))
@@ -241,6 +246,21 @@ void enoki_recorder_start(void)
 	started = true;
 }
 
+/**
+ * enoki_recorder_taping - a recording begins, or is over
+ *
+ * It gets what the flight recorder does, which is on then.
+ *
+ * Context: may sleep; the static key has been changed.
+ */
+void enoki_recorder_taping(void)
+{
+	guard(mutex)(&enoki_recorder_mutex);
+	enoki_rings_start();
+	if (static_key_enabled(&enoki_taping.key))
+		static_branch_enable(&enoki_recording);
+}
+
 /*
  * debugfs.
  */
@@ -309,6 +329,9 @@ static int enoki_recorder_set(void *data, u64 value)
 {
 	if (value > 1)
 		return -EINVAL;
+	/* By which recordings get what they have. */
+	if (!value && static_key_enabled(&enoki_taping.key))
+		return -EBUSY;
 	if (value)
 		static_branch_enable(&enoki_recording);
 	else

@@ -209,6 +209,8 @@ int enoki_token_make(struct enoki_sched *es, const struct enoki_task_info *info,
 
 	guard(raw_spinlock_irqsave)(&es->lock);
 	list_add_tail(&receipt->node, &es->receipts);
+	if (enoki_is_taping())
+		enoki_tape_made(es, info);
 
 	return 0;
 }
@@ -232,6 +234,8 @@ static void enoki_token_free_by(struct enoki_sched *es, const struct enoki_ops *
 	scoped_guard (raw_spinlock_irqsave, &es->lock)
 		list_del(&receipt->node);
 	kfree(receipt);
+	if (enoki_is_taping())
+		enoki_tape_freed(es, token);
 	ops->free_task(token);
 }
 
@@ -262,6 +266,8 @@ void enoki_token_drop(struct enoki_task *task)
 {
 	struct enoki_sched *es = task->es;
 
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_DROP, task->info.id, 0);
 	/* Without tasks it can be nobody's. Whoever removes the policy frees it. */
 	if (unlikely(READ_ONCE(es->dying))) {
 		llist_add(enoki_free_node(task), &es->freed);
@@ -695,6 +701,7 @@ static struct enoki_sched *enoki_put_into_office(struct enoki_build *build, cons
 		goto err_free;
 
 	enoki_recorder_start();
+	enoki_tape_new(es);
 	ret = enoki_add(es);
 	if (ret)
 		goto err_sched;

@@ -4,30 +4,43 @@
  * takes a run queue's lock, allocates, wakes or prints.
  */
 
-/**
- * enoki_task_allowed - may the task run on a CPU?
- * @task: its token, owned by the caller
- * @cpu: the CPU
- *
- * Context: interrupts off. A hint: affinity may change the moment after, and
- * then balance_err says so.
- * Return: its affinity and migrate_disable() state permit it.
+/*
+ * What a policy asks is answered by the functions with underscores. In those that it calls the
+ * answer is recorded, if there is a recording; otherwise they are not longer for that.
  */
-bool enoki_task_allowed(const struct enoki_task *task, s32 cpu)
+
+static __always_inline bool __enoki_task_allowed(const struct enoki_task *task, s32 cpu)
 {
 	enum enoki_err err;
 	struct task_struct *p;
 
-	if ((u32)cpu >= nr_cpu_ids)
+	/* A call has interrupts off; but a policy that is being freed may ask, too. */
+	if ((u32)cpu >= nr_cpu_ids || !this_cpu_read(enoki_calling))
 		return false;
 
-	guard(rcu)();
 	p = enoki_lookup(task->slot, task->gen, &err);
 	if (!p)
 		return false;
 
 	return cpumask_test_cpu(cpu, p->cpus_ptr) &&
 	       (cpu == task_cpu(p) || !is_migration_disabled(p));
+}
+
+/**
+ * enoki_task_allowed - may the task run on a CPU?
+ * @task: its token, owned by the caller
+ * @cpu: the CPU
+ *
+ * Context: any call of a policy. A hint: affinity may change the moment after, and
+ * then balance_err says so.
+ * Return: its affinity and migrate_disable() state permit it. Outside of a call, false.
+ */
+bool enoki_task_allowed(const struct enoki_task *task, s32 cpu)
+{
+	if (enoki_is_taping())
+		return enoki_tape_answer(__enoki_task_allowed(task, cpu));
+
+	return __enoki_task_allowed(task, cpu);
 }
 EXPORT_SYMBOL_GPL(enoki_task_allowed);
 
@@ -39,10 +52,17 @@ EXPORT_SYMBOL_GPL(enoki_task_allowed);
  */
 void enoki_resched_cpu(s32 cpu)
 {
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_RESCHED, 0, (u32)cpu);
 	if ((u32)cpu < nr_cpu_ids && cpu_possible(cpu))
 		enoki_kick(cpu_rq(cpu), true, false);
 }
 EXPORT_SYMBOL_GPL(enoki_resched_cpu);
+
+static __always_inline bool __enoki_cpu_active(s32 cpu)
+{
+	return (u32)cpu < nr_cpu_ids && cpu_active(cpu);
+}
 
 /**
  * enoki_cpu_active - does a CPU take tasks?
@@ -52,9 +72,18 @@ EXPORT_SYMBOL_GPL(enoki_resched_cpu);
  */
 bool enoki_cpu_active(s32 cpu)
 {
-	return (u32)cpu < nr_cpu_ids && cpu_active(cpu);
+	if (enoki_is_taping())
+		return enoki_tape_answer(__enoki_cpu_active(cpu));
+
+	return __enoki_cpu_active(cpu);
 }
 EXPORT_SYMBOL_GPL(enoki_cpu_active);
+
+static __always_inline bool __enoki_cpu_idle(s32 cpu)
+{
+	/* A hint: it may change as soon as the policy has it. */
+	return __enoki_cpu_active(cpu) && data_race(idle_cpu(cpu));
+}
 
 /**
  * enoki_cpu_idle - does a CPU run nothing, and has nothing to run?
@@ -64,24 +93,23 @@ EXPORT_SYMBOL_GPL(enoki_cpu_active);
  */
 bool enoki_cpu_idle(s32 cpu)
 {
-	/* A hint: it may change as soon as the policy has it. */
-	return enoki_cpu_active(cpu) && data_race(idle_cpu(cpu));
+	if (enoki_is_taping())
+		return enoki_tape_answer(__enoki_cpu_idle(cpu));
+
+	return __enoki_cpu_idle(cpu);
 }
 EXPORT_SYMBOL_GPL(enoki_cpu_idle);
 
 /**
- * enoki_cpu_topology - where does a CPU stand?
- * @cpu: the CPU
- * @topo: filled in; for a CPU that is none, as if it stood alone
+ * enoki_topology - where does a CPU stand?
+ * @cpu: a possible CPU
+ * @topo: filled in
  */
-void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
+void enoki_topology(int cpu, struct enoki_topology *topo)
 {
 	struct sched_domain *sd;
 
 	*topo = (struct enoki_topology){ .smt = cpu, .llc = cpu };
-	if ((u32)cpu >= nr_cpu_ids || !cpu_possible(cpu))
-		return;
-
 	topo->smt = cpumask_first(topology_sibling_cpumask(cpu));
 	if ((u32)topo->smt >= nr_cpu_ids)
 		topo->smt = cpu;
@@ -91,6 +119,23 @@ void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
 	sd = rcu_dereference_all(per_cpu(sd_llc, cpu));
 	if (sd)
 		topo->llc = cpumask_first(sched_domain_span(sd));
+}
+
+/**
+ * enoki_cpu_topology - where does a CPU stand?
+ * @cpu: the CPU
+ * @topo: filled in; for a CPU that is none, as if it stood alone
+ */
+void enoki_cpu_topology(s32 cpu, struct enoki_topology *topo)
+{
+	if ((u32)cpu < nr_cpu_ids && cpu_possible(cpu))
+		enoki_topology(cpu, topo);
+	else
+		*topo = (struct enoki_topology){ .smt = cpu, .llc = cpu };
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_TOPOLOGY,
+				 (u32)topo->smt | (u64)topo->llc << 32,
+				 (u32)cpu | (u64)topo->node << 32);
 }
 EXPORT_SYMBOL_GPL(enoki_cpu_topology);
 
@@ -199,6 +244,8 @@ void enoki_log_fn(struct work_struct *work)
  */
 void enoki_log(struct enoki_sched *es, const char *msg, u32 len)
 {
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_LOG, 0, len);
 	scoped_guard (raw_spinlock_irqsave, &es->log_lock) {
 		if (len >= ENOKI_LOG_SIZE - es->log_len)
 			return;

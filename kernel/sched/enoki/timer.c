@@ -297,6 +297,8 @@ int enoki_timer_arm(struct enoki_sched *es, u32 nr, u64 delay_ns)
 	if (nr >= es->ops->nr_timers || READ_ONCE(es->dying) || enoki_ejected(es))
 		return -EINVAL;
 
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_TIMER_ARM, nr, delay_ns);
 	WRITE_ONCE(es->timers[nr].epoch, es->epoch);
 	/* All of them may be armed on this CPU. */
 	least_ns = ENOKI_TIMER_SHARE * es->ops->nr_timers * READ_ONCE(es->timers[nr].took_ns);
@@ -319,6 +321,8 @@ EXPORT_SYMBOL_GPL(enoki_timer_arm);
  */
 void enoki_timer_cancel(struct enoki_sched *es, u32 nr)
 {
+	if (enoki_is_taping())
+		enoki_tape_asked(ENOKI_RECORD_TIMER_CANCEL, nr, 0);
 	if (nr < es->ops->nr_timers)
 		hrtimer_try_to_cancel(&es->timers[nr].hrtimer);
 }

@@ -19,7 +19,7 @@ static struct enoki_slot *enoki_chunks[ENOKI_NR_CHUNKS];
 static DEFINE_MUTEX(enoki_chunk_mutex);
 static DEFINE_IDA(enoki_slot_ida);
 
-static struct enoki_slot *enoki_slot_of(u32 nr)
+static __always_inline struct enoki_slot *enoki_slot_of(u32 nr)
 {
 	struct enoki_slot *chunk;
 
@@ -81,6 +81,23 @@ void enoki_slot_free(struct enoki_slot *slot)
 	ida_free(&enoki_slot_ida, slot->nr);
 }
 
+/* See enoki_lookup(); in line where a task is picked. */
+static __always_inline struct task_struct *__enoki_lookup(u32 nr, u64 gen)
+{
+	struct enoki_slot *slot = enoki_slot_of(nr);
+	struct task_struct *p;
+
+	if (unlikely(!slot || READ_ONCE(slot->gen) != gen))
+		return NULL;
+
+	p = READ_ONCE(slot->task);
+	/* The slot may have changed hands between the two reads. */
+	if (unlikely(!p || READ_ONCE(p->enoki.slot) != slot))
+		return NULL;
+
+	return p;
+}
+
 /**
  * enoki_lookup - whose token is this?
  * @nr: the slot it names
@@ -93,19 +110,9 @@ void enoki_slot_free(struct enoki_slot *slot)
  */
 struct task_struct *enoki_lookup(u32 nr, u64 gen, enum enoki_err *err)
 {
-	struct enoki_slot *slot = enoki_slot_of(nr);
-	struct task_struct *p;
-
 	*err = ENOKI_ERR_STALE;
-	if (unlikely(!slot || READ_ONCE(slot->gen) != gen))
-		return NULL;
 
-	p = READ_ONCE(slot->task);
-	/* The slot may have changed hands between the two reads. */
-	if (unlikely(!p || READ_ONCE(p->enoki.slot) != slot))
-		return NULL;
-
-	return p;
+	return __enoki_lookup(nr, gen);
 }
 
 /**
@@ -170,6 +177,8 @@ static __always_inline void enoki_refresh(struct task_struct *p, struct enoki_ta
 	if (unlikely(p->enoki.flags & ENOKI_P_CHANGED)) {
 		p->enoki.flags &= ~ENOKI_P_CHANGED;
 		enoki_fill_info(p, &token->info);
+		if (enoki_is_taping())
+			enoki_tape_info(p->enoki.es, &token->info);
 	} else {
 		token->info.runtime_ns = p->se.sum_exec_runtime;
 	}
@@ -270,6 +279,8 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 {
 	struct sched_enoki_entity *ent = &p->enoki;
 	struct enoki_task *token = ent->token;
+	struct enoki_slot *slot = ent->slot;
+	u64 gen;
 
 	if (unlikely(!token || enoki_shut(ent->es, rq, token))) {
 		enoki_set_state(p, ENOKI_ORPHAN);
@@ -281,10 +292,11 @@ struct enoki_task *enoki_grant(struct rq *rq, struct task_struct *p)
 
 	enoki_set_state(p, ENOKI_QUEUED);
 	enoki_refresh(p, token);
-	ent->gen = ent->slot->gen + 1;
-	WRITE_ONCE(ent->slot->gen, ent->gen);
-	ent->slot->granted_at = rq_clock(rq);
-	token->gen = ent->gen;
+	gen = slot->gen + 1;
+	ent->gen = gen;
+	WRITE_ONCE(slot->gen, gen);
+	slot->granted_at = rq_clock(rq);
+	token->gen = gen;
 	token->cpu = cpu_of(rq);
 	ent->flags &= ~(ENOKI_P_NEW | ENOKI_P_SEEN);
 

@@ -52,6 +52,7 @@
  * @keep: the new version takes over what the old one knows
  * @older: how, if that has another form; NULL if not
  * @back: it is the new version that has the older form
+ * @anew: it is the same version, and recorded from then on
  * @ret: what came of it
  */
 struct enoki_upgrade {
@@ -61,6 +62,7 @@ struct enoki_upgrade {
 	bool				keep;
 	const struct enoki_older	*older;
 	bool				back;
+	bool				anew;
 	int				ret;
 };
 
@@ -317,12 +319,12 @@ static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 
 	enoki_upgrade_count(es, up, &each);
 
-	enoki_note(es, ENOKI_EV_reregister_prep, &cx, 0, 0);
+	enoki_note_task(es, ENOKI_EV_reregister_prep, &cx, 0, 0);
 	from = ENOKI_UPGRADE_CALL(es, old, reregister_prep, es->priv, &cx);
 	to = ENOKI_UPGRADE_CALL(es, new, reregister_prep, up->priv, &cx);
 	enoki_exchange(es, up, from, to);
 	ret = ENOKI_UPGRADE_CALL(es, new, reregister_init, up->priv, &cx);
-	enoki_note(es, ENOKI_EV_reregister_init, &cx, 0, ret);
+	enoki_note_task(es, ENOKI_EV_reregister_init, &cx, 0, ret);
 	if (!ret && enoki_keeps_tokens(up))
 		ret = enoki_upgrade_compare(es, up, &each);
 	if (!ret)
@@ -332,6 +334,23 @@ static int enoki_hand_over(struct enoki_sched *es, struct enoki_upgrade *up)
 	ENOKI_UPGRADE_CALL(es, old, reregister_init, es->priv, &cx);
 
 	return ret;
+}
+
+/**
+ * enoki_number_instance - a policy has new data
+ * @es: the policy
+ * @inherits: they have what was known before
+ *
+ * Context: with enoki_change_mutex; nobody calls the policy.
+ */
+void enoki_number_instance(struct enoki_sched *es, bool inherits)
+{
+	static unsigned int last;
+
+	es->instance = ++last;
+	es->inherits = inherits;
+	if (es->taped)
+		WRITE_ONCE(es->taped, es->instance);
 }
 
 /* The gate is closed. Return: 0, and the new version is in office; or it refused. */
@@ -354,6 +373,11 @@ static int enoki_swap(struct enoki_sched *es, struct enoki_upgrade *up)
 		smp_store_release(&es->layouts, es->layouts + 1);
 	}
 	swap(es->priv, up->priv);
+	enoki_number_instance(es, up->keep);
+	if (up->anew) {
+		WRITE_ONCE(es->taped, es->instance);
+		return 0;
+	}
 	es->build = up->build;
 	es->standby = old;
 
@@ -454,6 +478,7 @@ static void enoki_exchange_token(struct rq *rq, struct task_struct *p, struct en
 	if (ent->token && ent->state != ENOKI_QUEUED)
 		enoki_give_to_free(ent->es, ent->token);
 	WRITE_ONCE(ent->slot->gen, ent->slot->gen + 1);
+	enoki_tape_slot(ent->slot);
 	ent->token = token;
 	ent->flags |= ENOKI_P_CHANGED;
 	if (ent->state == ENOKI_BLOCKED)
@@ -722,25 +747,50 @@ static int enoki_replace_by(struct enoki_sched *es, struct enoki_upgrade *up)
 	es->upgrades.waited_ns = enoki_longest_wait();
 	enoki_trace_upgrade(es, up, old, new, retries);
 	es->upgrades.kept += up->keep;
-	es->upgrades.done++;
+	es->upgrades.done += !up->anew;
 	enoki_move_pin(es);
 	enoki_clients_changed(es, old, up->keep);
 	/* Afterwards it is the new one's that is to be freed, should there be one more. */
 	enoki_retire(es, old, up->priv);
 	up->priv = NULL;
-	pr_info("sched_enoki: policy %s: version %s replaced by version %s of module %s, %s; nobody could call it for %llu ns\n",
-		es->name, old->version, new->version, module_name(new->owner),
-		up->keep ? "which knows what it knew" : "which begins anew",
-		es->upgrades.blackout_ns);
+	if (up->anew)
+		pr_info("sched_enoki: policy %s: version %s begins anew, to be recorded; nobody could call it for %llu ns\n",
+			es->name, new->version, es->upgrades.blackout_ns);
+	else
+		pr_info("sched_enoki: policy %s: version %s replaced by version %s of module %s, %s; nobody could call it for %llu ns\n",
+			es->name, old->version, new->version, module_name(new->owner),
+			up->keep ? "which knows what it knew" : "which begins anew",
+			es->upgrades.blackout_ns);
 
 	return enoki_ejected(es) ? -ENODEV : 0;
+}
+
+/* Prepare it, do it, and free what remains. */
+static int enoki_replace_with(struct enoki_sched *es, struct enoki_upgrade *up)
+{
+	const struct enoki_ops *new = up->build->ops;
+	int ret;
+
+	up->queued = kcalloc(nr_cpu_ids, sizeof(*up->queued), GFP_KERNEL);
+	if (!up->queued)
+		return -ENOMEM;
+
+	ret = new->new_sched(&up->priv);
+	if (ret)
+		enoki_say_refused(es, new, ret);
+	else
+		ret = enoki_replace_by(es, up);
+	if (up->priv)
+		new->free_sched(up->priv);
+	kfree(up->queued);
+
+	return ret;
 }
 
 /* With enoki_change_mutex, which keeps both versions. */
 static int enoki_replace(struct enoki_sched *es)
 {
 	struct enoki_upgrade up = { .build = es->standby };
-	const struct enoki_ops *new;
 	int ret;
 
 	if (!up.build) {
@@ -754,22 +804,28 @@ static int enoki_replace(struct enoki_sched *es)
 		return -ENODEV;
 	}
 
-	new = up.build->ops;
 	ret = enoki_check_state_layout(es, &up);
-	if (ret)
-		return ret;
-	up.queued = kcalloc(nr_cpu_ids, sizeof(*up.queued), GFP_KERNEL);
-	if (!up.queued)
-		return -ENOMEM;
 
-	ret = new->new_sched(&up.priv);
-	if (ret)
-		enoki_say_refused(es, new, ret);
-	else
-		ret = enoki_replace_by(es, &up);
-	if (up.priv)
-		new->free_sched(up.priv);
-	kfree(up.queued);
+	return ret ?: enoki_replace_with(es, &up);
+}
+
+/**
+ * enoki_begin_anew - have a policy forget all that it knows, and be told of its tasks again
+ * @es: the policy, which has not been ejected; it is recorded from then on
+ *
+ * Context: may sleep, with enoki_change_mutex.
+ * Return: 0; or as enoki_upgrade(), and nothing has changed.
+ */
+int enoki_begin_anew(struct enoki_sched *es)
+{
+	struct enoki_upgrade up = { .build = es->build, .anew = true };
+	struct module *owner = es->ops->owner;
+	int ret;
+
+	if (!try_module_get(owner))
+		return -EBUSY;
+	ret = enoki_replace_with(es, &up);
+	module_put(owner);
 
 	return ret;
 }

@@ -82,7 +82,7 @@ static bool sound(const struct flight *f)
 
 	for (i = 0; i < f->header.nr_records; i++) {
 		r = &f->records[i];
-		if (r->event > ENOKI_RECORD_PARSE_HINT || !r->policy || r->reserved ||
+		if (r->event > ENOKI_RECORD_PARSE_HINT || !r->policy || r->nth ||
 		    r->cpu >= CPU_SETSIZE || r->on >= CPU_SETSIZE) {
 			fprintf(stderr, "# record %llu: event %u policy %u cpu %u on %u\n",
 				(unsigned long long)i, r->event, r->policy, r->cpu, r->on);

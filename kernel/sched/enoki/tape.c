@@ -1,0 +1,798 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Recordings: all that policies are asked and told, and what comes of it.
+ *
+ * What a policy does follows from what it is called with, from what it is told when it
+ * asks for something, and from the order in which it takes its locks. With all that it can
+ * be run again, by other means. It is written on tapes, one for each CPU, with interrupts off,
+ * so that a record takes no lock. A program maps the tapes and takes what is there
+ * (device.c); what finds no room is counted.
+ *
+ * The order of calls on different CPUs is that of the locks (each knows how often it was
+ * taken) and that of the calls about one task (its slot counts them): nothing else leads
+ * from one call to another. The times are of different clocks.
+ *
+ * include/uapi/linux/enoki.h has the format.
+ */
+#include <linux/vmalloc.h>
+
+static_assert(sizeof(struct enoki_tape_header) == 128);
+static_assert(sizeof(struct enoki_tape_header) <= ENOKI_TAPE_RECORDS);
+static_assert((int)ENOKI_NR_EVENTS <= (int)ENOKI_RECORD_OFFICE);
+
+struct enoki_taping enoki_taping = { .key = STATIC_KEY_FALSE_INIT };
+EXPORT_SYMBOL_GPL(enoki_taping);
+
+/**
+ * struct enoki_tape - the tape of a CPU
+ * @records: where they go; as long as there are tapes
+ * @head: how many bytes there have been
+ * @limit: at how many it has to be looked whether there is room, and somebody to wake
+ * @header: what the reader sees
+ * @tail: how many bytes were read, when that was last looked at
+ * @lost: for how many records there has been no room since the last one
+ * @answers: what the policy was answered, a bit each, after a 1, and that is not on the tape yet
+ * @answered: which call that was in
+ * @answered_by: and of which policy
+ * @with: what is to be added to the argument of the next call
+ *
+ * Each CPU has its own, with interrupts off.
+ */
+struct enoki_tape {
+	char				*records;
+	u64				head;
+	u64				limit;
+	struct enoki_tape_header	*header;
+	u64				answers;
+	u64				tail;
+	u64				lost;
+	u16				answered;
+	u8				answered_by;
+	u64				with;
+};
+
+static DEFINE_PER_CPU(struct enoki_tape, enoki_tapes) = { .answers = 1 };
+
+/* Bytes of each; a power of two. It stays while there are tapes. */
+static u64 enoki_tape_size;
+
+/* Nothing is written any more; but somebody may be about to. */
+static bool enoki_tapes_halted = true;
+
+/* Of all that is below; outside enoki_change_mutex. */
+static DEFINE_MUTEX(enoki_tape_mutex);
+
+/**
+ * struct enoki_recording_state - the recording that is being made
+ * @owner: whose it is, NULL if there is none
+ * @memory: of the tapes
+ * @stride: how far they are from each other
+ * @lossless: it ends where there is no room
+ * @started: it has begun; it is not begun twice
+ * @policies: which ones are to be recorded
+ */
+static struct enoki_recording_state {
+	const struct enoki_client	*owner;
+	char				*memory;
+	u64				stride;
+	bool				lossless;
+	bool				started;
+	DECLARE_BITMAP(policies, 128);
+} enoki_recording_now;
+
+/* Which policies are recorded that are loaded from now on; under enoki_change_mutex. */
+static DECLARE_BITMAP(enoki_tape_policies, 128);
+
+static DECLARE_WAIT_QUEUE_HEAD(enoki_tape_wait);
+
+static void enoki_tape_wake_fn(struct irq_work *work)
+{
+	wake_up_interruptible(&enoki_tape_wait);
+}
+
+static DEFINE_IRQ_WORK(enoki_tape_wake, enoki_tape_wake_fn);
+
+static struct enoki_tape_header *enoki_tape_header_of(int cpu)
+{
+	return (void *)(enoki_recording_now.memory + cpu * enoki_recording_now.stride);
+}
+
+/*
+ * Writing.
+ */
+
+static struct enoki_record *enoki_tape_at(const struct enoki_tape *tape)
+{
+	return (void *)(tape->records + (tape->head & (enoki_tape_size - 1)));
+}
+
+static __always_inline void enoki_tape_put(struct enoki_tape *tape)
+{
+	tape->head += sizeof(struct enoki_record);
+	/* Pairs with the acquire of the reader: the record is there. */
+	smp_store_release(&tape->header->head, tape->head);
+}
+
+/* For how many bytes is there room? Looks at what was read. */
+static u64 enoki_tape_room(struct enoki_tape *tape)
+{
+	/* Pairs with the release of the reader: it is done with what was before. */
+	u64 tail = smp_load_acquire(&tape->header->tail);
+
+	if (tail - tape->tail > tape->head - tape->tail) {
+		WRITE_ONCE(tape->header->stopped, 1);
+		WRITE_ONCE(enoki_tapes_halted, true);
+		return 0;
+	}
+	tape->tail = tail;
+
+	return tape->tail + enoki_tape_size - tape->head;
+}
+
+/*
+ * At the limit: is there room for a record? If so, up to where; if not, that is noted. After a
+ * part of the tape somebody is woken.
+ */
+static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
+{
+	u64 room = enoki_tape_room(tape), part = enoki_tape_size / 8;
+	struct enoki_record *record;
+
+	irq_work_queue(&enoki_tape_wake);
+	if (READ_ONCE(enoki_tapes_halted))
+		return false;
+	if (room < (tape->lost ? 2 : 1) * sizeof(*record)) {
+		tape->lost++;
+		WRITE_ONCE(tape->header->lost, tape->header->lost + 1);
+		if (enoki_recording_now.lossless) {
+			WRITE_ONCE(tape->header->stopped, 1);
+			WRITE_ONCE(enoki_tapes_halted, true);
+		}
+		return false;
+	}
+	if (tape->lost) {
+		record = enoki_tape_at(tape);
+		*record = (struct enoki_record){
+			.arg	= tape->lost,
+			.cpu	= cpu,
+			.on	= cpu,
+			.event	= ENOKI_RECORD_LOST,
+		};
+		tape->lost = 0;
+		enoki_tape_put(tape);
+		room -= sizeof(*record);
+	}
+	tape->limit = tape->head + min(room, part);
+
+	return true;
+}
+
+/* The place for the next record of @cpu, or NULL. It is to be filled, and put. */
+static __always_inline struct enoki_record *enoki_tape_next(struct enoki_tape *tape, int cpu)
+{
+	if (unlikely(tape->head >= tape->limit) && !enoki_tape_look(tape, cpu))
+		return NULL;
+
+	return enoki_tape_at(tape);
+}
+
+/* Write a record, for which there is room. Interrupts are off. */
+static __always_inline void enoki_tape_add(struct enoki_tape *tape, u64 time_ns, u64 task,
+					   u64 arg, unsigned int cpu, unsigned int event,
+					   unsigned int policy, unsigned int nth)
+{
+	struct enoki_record *record = enoki_tape_at(tape);
+
+	record->time_ns = time_ns;
+	record->task = task;
+	record->arg = arg;
+	record->cpu = cpu;
+	record->on = smp_processor_id();
+	record->event = event;
+	record->policy = policy;
+	record->nth = nth;
+	enoki_tape_put(tape);
+}
+
+/* Write a record, if there is room. */
+static void enoki_tape_write(struct enoki_tape *tape, u64 time_ns, u64 task, u64 arg,
+			     unsigned int cpu, unsigned int event, unsigned int policy,
+			     unsigned int nth)
+{
+	if (enoki_tape_next(tape, smp_processor_id()))
+		enoki_tape_add(tape, time_ns, task, arg, cpu, event, policy, nth);
+}
+
+/* What the policy was answered in the call before goes on the tape first. */
+static noinline void enoki_tape_flush(struct enoki_tape *tape, int cpu)
+{
+	struct enoki_record *record = enoki_tape_next(tape, cpu);
+
+	if (record) {
+		*record = (struct enoki_record){
+			.arg	= tape->answers,
+			.cpu	= cpu,
+			.on	= cpu,
+			.event	= ENOKI_RECORD_ANSWERS,
+			.policy	= tape->answered_by,
+			.nth	= tape->answered,
+		};
+		enoki_tape_put(tape);
+	}
+	tape->answers = 1;
+}
+
+/* Another instance of the policy is in office. */
+static noinline void enoki_tape_office(struct enoki_sched *es, struct enoki_tape *tape)
+{
+	this_cpu_write(es->stats->instance, es->taped);
+	enoki_tape_write(tape, 0, es->instance, es->inherits, smp_processor_id(),
+			 ENOKI_RECORD_OFFICE, es->id, 0);
+}
+
+/*
+ * Is there something to see to before the next record? Then that is done, and it is one of those
+ * functions' that end with a call of this one, so that the others need no frame.
+ */
+static __always_inline bool enoki_tape_ready(const struct enoki_sched *es,
+					     const struct enoki_tape *tape, unsigned int taped)
+{
+	return likely(tape->answers == 1 && tape->head < tape->limit &&
+		      __this_cpu_read(es->stats->instance) == taped);
+}
+
+static void enoki_tape_prepare(struct enoki_sched *es, struct enoki_tape *tape)
+{
+	if (tape->answers != 1)
+		enoki_tape_flush(tape, smp_processor_id());
+	if (__this_cpu_read(es->stats->instance) != es->taped)
+		enoki_tape_office(es, tape);
+}
+
+static __always_inline bool enoki_is_taped(const struct enoki_sched *es)
+{
+	return READ_ONCE(es->taped) && !READ_ONCE(enoki_tapes_halted);
+}
+
+static noinline void __enoki_tape_note(struct enoki_sched *es, unsigned int event, u64 task,
+				       u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+
+	enoki_tape_prepare(es, tape);
+	enoki_tape_write(tape, 0, task, arg, smp_processor_id(), event, es->id,
+			 __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK);
+}
+
+static __always_inline void enoki_tape_note(struct enoki_sched *es, unsigned int event,
+					    u64 task, u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+
+	if (!enoki_is_taped(es))
+		return;
+	if (unlikely(!enoki_tape_ready(es, tape, es->taped))) {
+		__enoki_tape_note(es, event, task, arg);
+		return;
+	}
+	enoki_tape_add(tape, 0, task, arg, smp_processor_id(), event, es->id,
+		       __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK);
+}
+
+/*
+ * The slot of the task that a call is about, if @token is the present one: what it has of its
+ * task can be relied on, and what is counted there is under a lock.
+ */
+static __always_inline struct enoki_slot *enoki_tape_slot_of(const struct enoki_task *token)
+{
+	struct enoki_slot *slot = enoki_slot_of(token->slot);
+
+	/* One that has no task any more is on its way to be freed. */
+	return slot && slot->gen == token->gen && slot->task ? slot : NULL;
+}
+
+/* Which call about its task is this? If that has run since the one before, that comes first. */
+static u16 enoki_tape_nth(struct enoki_sched *es, struct enoki_tape *tape,
+			  const struct enoki_task *token)
+{
+	struct enoki_slot *slot = enoki_tape_slot_of(token);
+
+	if (!slot)
+		return 0;
+	if (slot->taped_ns != token->info.runtime_ns) {
+		slot->taped_ns = token->info.runtime_ns;
+		enoki_tape_write(tape, 0, token->info.id, slot->taped_ns, smp_processor_id(),
+				 ENOKI_RECORD_RUNTIME, es->id, 0);
+	}
+
+	return slot->calls++;
+}
+
+static noinline void __enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
+				       const struct enoki_ctx *cx,
+				       const struct enoki_task *token, u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	u16 nth;
+
+	enoki_tape_prepare(es, tape);
+	nth = enoki_tape_nth(es, tape, token);
+	enoki_tape_write(tape, cx->now_ns, token->info.id, arg | tape->with, cx->cpu, event,
+			 es->id, nth);
+	tape->with = 0;
+}
+
+/**
+ * enoki_tape_call - record a call of a policy
+ * @es: the policy
+ * @event: which call
+ * @cx: its context
+ * @token: what it is about, of which the class knows that it is no past one, or which is its
+ *	answer; or &enoki_no_token
+ * @arg: see &enum enoki_record_event
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
+		     const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	struct enoki_slot *slot;
+
+	if (!enoki_is_taped(es))
+		return;
+	slot = enoki_tape_slot_of(token);
+	if (unlikely(!slot || slot->taped_ns != token->info.runtime_ns ||
+		     !enoki_tape_ready(es, tape, es->taped))) {
+		__enoki_tape_call(es, event, cx, token, arg);
+		return;
+	}
+	enoki_tape_add(tape, cx->now_ns, token->info.id, arg | tape->with, cx->cpu, event,
+		       es->id, slot->calls++);
+	tape->with = 0;
+}
+
+/**
+ * enoki_tape_with - what the argument of the next record of a call is to have besides
+ * @es: the policy
+ * @arg: that
+ *
+ * So that it need not be kept until then if there is no recording.
+ *
+ * Context: interrupts off, and until that record.
+ */
+void enoki_tape_with(const struct enoki_sched *es, u64 arg)
+{
+	if (READ_ONCE(es->taped))
+		__this_cpu_write(enoki_tapes.with, arg);
+}
+
+/**
+ * enoki_tape_prev - record that pick_next_task is given a token
+ * @es: the policy
+ * @prev: the token, or NULL
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape_prev(struct enoki_sched *es, const struct enoki_task *prev)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+
+	u16 nth;
+
+	if (!prev || !enoki_is_taped(es))
+		return;
+	enoki_tape_prepare(es, tape);
+	nth = enoki_tape_nth(es, tape, prev);
+	enoki_tape_write(tape, 0, prev->info.id, 0, prev->cpu, ENOKI_RECORD_WITH, es->id, nth);
+}
+
+/**
+ * enoki_tape - record something that belongs to a call
+ * @es: the policy
+ * @event: what, of &enum enoki_record_event
+ * @task: as that says
+ * @arg: likewise
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
+{
+	enoki_tape_note(es, event, task, arg);
+}
+
+/* The policy that asks; NULL if it is not called, but made. */
+static __always_inline struct enoki_sched *enoki_in_call(void)
+{
+	/* In one piece: who may be moved to another CPU is in no call, on any. */
+	return (void *)(this_cpu_read(enoki_calling) & ~ENOKI_CALL_MASK);
+}
+
+/**
+ * enoki_tape_asked - record that a policy asks for something
+ * @event: what, of &enum enoki_record_event
+ * @task: as that says
+ * @arg: likewise
+ *
+ * Context: any call of the policy, or none: then nothing is recorded.
+ */
+void enoki_tape_asked(unsigned int event, u64 task, u64 arg)
+{
+	struct enoki_sched *es = enoki_in_call();
+
+	if (es)
+		enoki_tape_note(es, event, task, arg);
+}
+
+/**
+ * enoki_tape_answer - record what a policy is answered
+ * @answer: to what it asked
+ *
+ * Context: any call of the policy, or none.
+ * Return: @answer.
+ */
+bool enoki_tape_answer(bool answer)
+{
+	struct enoki_sched *es = enoki_in_call();
+	struct enoki_tape *tape;
+	u16 call;
+
+	if (!es || !enoki_is_taped(es))
+		return answer;
+	tape = this_cpu_ptr(&enoki_tapes);
+	call = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK;
+	/* Those of a call before, or as many as there are bits. */
+	if (unlikely(tape->answers != 1) &&
+	    (tape->answered != call || tape->answers >> 62))
+		enoki_tape_flush(tape, smp_processor_id());
+	tape->answers = tape->answers << 1 | answer;
+	tape->answered = call;
+	tape->answered_by = es->id;
+
+	return answer;
+}
+
+static u64 enoki_tape_packed(const struct enoki_task_info *info)
+{
+	return info->weight | (u64)(u16)info->nr_cpus_allowed << 32 |
+	       (u64)(u8)(info->nice + 20) << 48 | (u64)(u8)info->flags << 56;
+}
+
+/**
+ * enoki_tape_info - record what a policy may see of a task from now on
+ * @es: the policy
+ * @info: the task
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape_info(struct enoki_sched *es, const struct enoki_task_info *info)
+{
+	enoki_tape_note(es, ENOKI_RECORD_INFO, info->id, enoki_tape_packed(info));
+	enoki_tape_note(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
+}
+
+/**
+ * enoki_tape_hint - record a hint that a policy is to be given
+ * @es: the policy
+ * @info: the task that it is about, if the policy has its token; else NULL
+ * @hint: as large as the policy wants it
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape_hint(struct enoki_sched *es, const struct enoki_task_info *info,
+		     const void *hint)
+{
+	u32 at, size = es->ops->hint.size;
+	u64 data[2];
+
+	if (!READ_ONCE(es->taped))
+		return;
+	if (info)
+		enoki_tape_info(es, info);
+	enoki_tape_note(es, ENOKI_RECORD_WITH, info ? info->id : 0, size);
+	for (at = 0; at < size; at += sizeof(data)) {
+		data[1] = 0;
+		memcpy(data, hint + at, min_t(u32, size - at, sizeof(data)));
+		enoki_tape_note(es, ENOKI_RECORD_DATA, data[0], data[1]);
+	}
+}
+
+/**
+ * enoki_tape_made - record that a policy made the memory of a task
+ * @es: the policy
+ * @info: the task
+ *
+ * Context: process context, with enoki_sched::calls read-locked.
+ */
+void enoki_tape_made(struct enoki_sched *es, const struct enoki_task_info *info)
+{
+	guard(irqsave)();
+	enoki_tape_note(es, ENOKI_RECORD_INIT_TASK, info->id, enoki_tape_packed(info));
+	enoki_tape_note(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
+}
+
+/**
+ * enoki_tape_freed - record that the memory of a task is to be freed
+ * @es: the policy
+ * @token: its token
+ *
+ * Context: process context.
+ */
+void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token)
+{
+	guard(irqsave)();
+	/* Those of instances before are freed with them. */
+	if (enoki_is_current(es, token))
+		enoki_tape_note(es, ENOKI_RECORD_FREE_TASK, token->info.id, 0);
+}
+
+/**
+ * enoki_tape_lock - record that a policy took one of its locks
+ * @es: the policy, NULL in unit tests
+ * @lock: number of the lock
+ * @nth: how often it was taken before, as long as that was recorded
+ *
+ * Context: a call of the policy, with the lock held.
+ */
+void enoki_tape_lock(struct enoki_sched *es, u64 lock, u64 nth)
+{
+	if (es)
+		enoki_tape_note(es, ENOKI_RECORD_LOCK, lock, nth);
+}
+EXPORT_SYMBOL_GPL(enoki_tape_lock);
+
+/*
+ * What is recorded, and for whom.
+ */
+
+/**
+ * enoki_tape_slot - a task gets its token, or another one
+ * @slot: its slot
+ *
+ * Context: nobody else uses it, or the task's run queue is locked.
+ */
+void enoki_tape_slot(struct enoki_slot *slot)
+{
+	slot->calls = 0;
+	/* What no task has had. */
+	slot->taped_ns = U64_MAX;
+}
+
+/**
+ * enoki_tape_new - a policy comes into office
+ * @es: the policy, which has its first data, and which nobody calls yet
+ *
+ * Context: may sleep, with enoki_change_mutex.
+ */
+void enoki_tape_new(struct enoki_sched *es)
+{
+	enoki_number_instance(es, false);
+	es->taped = test_bit(es->id, enoki_tape_policies) ? es->instance : 0;
+}
+
+/* Nobody writes any more. */
+static void enoki_tapes_stop(void)
+{
+	struct enoki_tape *tape;
+	struct enoki_sched *es;
+	int cpu;
+
+	lockdep_assert_held(&enoki_tape_mutex);
+	scoped_guard (mutex, &enoki_change_mutex) {
+		bitmap_zero(enoki_tape_policies, 128);
+		list_for_each_entry(es, &enoki_scheds, node)
+			WRITE_ONCE(es->taped, 0);
+	}
+	/* Those that saw it recorded have written what they would: the tapes are ours. */
+	synchronize_rcu();
+	for_each_possible_cpu(cpu) {
+		tape = per_cpu_ptr(&enoki_tapes, cpu);
+		if (!enoki_tapes_halted && tape->answers != 1)
+			enoki_tape_flush(tape, cpu);
+	}
+	WRITE_ONCE(enoki_tapes_halted, true);
+	if (static_key_enabled(&enoki_taping.key)) {
+		static_branch_disable(&enoki_taping.key);
+		enoki_recorder_taping();
+	}
+	synchronize_rcu();
+	irq_work_sync(&enoki_tape_wake);
+	wake_up_interruptible(&enoki_tape_wait);
+}
+
+/* What machine it is. */
+static void enoki_tape_machine(void)
+{
+	struct enoki_topology topo;
+	int cpu;
+
+	guard(irqsave)();
+	for_each_possible_cpu(cpu) {
+		enoki_topology(cpu, &topo);
+		enoki_tape_write(this_cpu_ptr(&enoki_tapes), 0,
+				 (u32)topo.smt | (u64)topo.llc << 32,
+				 (u32)cpu | (u64)topo.node << 32, smp_processor_id(),
+				 ENOKI_RECORD_TOPOLOGY, 0, 0);
+	}
+}
+
+/* Have the policies that are to be recorded begin anew. Return: how many, or an error. */
+static int enoki_tapes_begin(void)
+{
+	struct enoki_sched *es;
+	int ret, nr = 0;
+
+	guard(mutex)(&enoki_change_mutex);
+	bitmap_copy(enoki_tape_policies, enoki_recording_now.policies, 128);
+	list_for_each_entry(es, &enoki_scheds, node) {
+		if (!test_bit(es->id, enoki_tape_policies) || enoki_ejected(es))
+			continue;
+		ret = enoki_begin_anew(es);
+		if (ret)
+			return ret;
+		nr++;
+	}
+
+	return nr;
+}
+
+/**
+ * enoki_recording_open - get tapes
+ * @client: whose they will be
+ * @recording: as ENOKI_IOC_RECORD has it; filled in
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int enoki_recording_open(const struct enoki_client *client, struct enoki_recording *recording)
+{
+	u32 size = recording->tape_size ?: ENOKI_TAPE_SIZE;
+	u64 stride = ENOKI_TAPE_RECORDS + size;
+
+	if (!capable(CAP_SYS_NICE) || !perfmon_capable())
+		return -EPERM;
+	if (!is_power_of_2(size) || size < PAGE_SIZE || size > ENOKI_MAX_TAPE_SIZE ||
+	    recording->flags & ~ENOKI_RECORDING_LOSSLESS || recording->reserved)
+		return -EINVAL;
+
+	guard(mutex)(&enoki_tape_mutex);
+	if (enoki_recording_now.owner)
+		return -EBUSY;
+	stride = ALIGN(stride, PAGE_SIZE);
+	enoki_recording_now.memory = vmalloc_user(nr_cpu_ids * stride);
+	if (!enoki_recording_now.memory)
+		return -ENOMEM;
+
+	enoki_recording_now.stride = stride;
+	enoki_recording_now.lossless = recording->flags & ENOKI_RECORDING_LOSSLESS;
+	bitmap_from_arr64(enoki_recording_now.policies, recording->policies, 128);
+	if (bitmap_empty(enoki_recording_now.policies, 128))
+		bitmap_fill(enoki_recording_now.policies, 128);
+	enoki_tape_size = size;
+	/* Pairs with the acquire in enoki_recording_poll(). */
+	smp_store_release(&enoki_recording_now.owner, client);
+	recording->tape_size = size;
+	recording->nr_tapes = nr_cpu_ids;
+	recording->stride = stride;
+	recording->offset = ENOKI_TAPES_OFFSET;
+	recording->size = nr_cpu_ids * stride;
+
+	return 0;
+}
+
+/**
+ * enoki_recording_start - record
+ * @client: whose tapes they are
+ *
+ * Context: may sleep.
+ * Return: how many policies are recorded, or a negative errno.
+ */
+int enoki_recording_start(const struct enoki_client *client)
+{
+	struct enoki_tape *tape;
+	int cpu, ret;
+
+	guard(mutex)(&enoki_tape_mutex);
+	if (enoki_recording_now.owner != client || enoki_recording_now.started)
+		return -EINVAL;
+
+	enoki_recording_now.started = true;
+	for_each_possible_cpu(cpu) {
+		tape = per_cpu_ptr(&enoki_tapes, cpu);
+		*tape = (struct enoki_tape){
+			.header		= enoki_tape_header_of(cpu),
+			.answers	= 1,
+		};
+		tape->records = (char *)tape->header + ENOKI_TAPE_RECORDS;
+	}
+	enoki_tapes_halted = false;
+	static_branch_enable(&enoki_taping.key);
+	enoki_recorder_taping();
+	enoki_tape_machine();
+	ret = enoki_tapes_begin();
+	if (ret < 0)
+		enoki_tapes_stop();
+
+	return ret;
+}
+
+/**
+ * enoki_recording_stop - record no more
+ * @client: whose tapes they are
+ *
+ * Context: may sleep.
+ * Return: 0, or -EINVAL if it has none.
+ */
+int enoki_recording_stop(const struct enoki_client *client)
+{
+	guard(mutex)(&enoki_tape_mutex);
+	if (enoki_recording_now.owner != client)
+		return -EINVAL;
+	enoki_tapes_stop();
+
+	return 0;
+}
+
+/**
+ * enoki_recording_close - give the tapes back, if there are any
+ * @client: whose they are; it has them mapped no more
+ *
+ * Context: may sleep.
+ */
+void enoki_recording_close(const struct enoki_client *client)
+{
+	guard(mutex)(&enoki_tape_mutex);
+	if (enoki_recording_now.owner != client)
+		return;
+	enoki_tapes_stop();
+	vfree(enoki_recording_now.memory);
+	enoki_recording_now = (struct enoki_recording_state){ };
+}
+
+/**
+ * enoki_recording_map - have a program see the tapes
+ * @client: whose they are
+ * @vma: where
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int enoki_recording_map(const struct enoki_client *client, struct vm_area_struct *vma)
+{
+	guard(mutex)(&enoki_tape_mutex);
+	if (enoki_recording_now.owner != client ||
+	    vma->vm_end - vma->vm_start > nr_cpu_ids * enoki_recording_now.stride ||
+	    !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	return remap_vmalloc_range(vma, enoki_recording_now.memory, 0);
+}
+
+/**
+ * enoki_recording_poll - is there something to take?
+ * @client: whose tapes they are; it may have none
+ * @file: as poll() has it
+ * @table: likewise
+ *
+ * Context: may sleep.
+ * Return: some tape has records that were not read.
+ */
+bool enoki_recording_poll(const struct enoki_client *client, struct file *file,
+			  poll_table *table)
+{
+	struct enoki_tape_header *header;
+	int cpu;
+
+	/* Pairs with the release in enoki_recording_open(): there is the memory. */
+	if (smp_load_acquire(&enoki_recording_now.owner) != client)
+		return false;
+	poll_wait(file, &enoki_tape_wait, table);
+	for_each_possible_cpu(cpu) {
+		header = enoki_tape_header_of(cpu);
+		if (READ_ONCE(header->head) != READ_ONCE(header->tail))
+			return true;
+	}
+
+	return false;
+}

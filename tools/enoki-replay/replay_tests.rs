@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Recordings that are made up, run again.
+
+use crate::{
+    hint::Ops,
+    prelude::*,
+    records::{self, event, Record},
+    replay::{Error, Replay, Report},
+};
+
+/// Two locks, that a tick takes in the order that the CPU says.
+struct Crossing {
+    queue: Lock<FifoQueue<()>>,
+    locks: CpuMap<Lock<u64>>,
+}
+
+impl Scheduler for Crossing {
+    const NAME: &'static str = "crossing";
+    const ID: u32 = 50;
+
+    type Task = ();
+
+    fn new(machine: &Machine) -> Result<Self> {
+        Ok(Crossing {
+            queue: new_lock!(FifoQueue::new())?,
+            locks: CpuMap::new_with(machine, |_| new_lock!(0))?,
+        })
+    }
+
+    fn init_task(&self, _task: &TaskInfo) -> Result<()> {
+        Ok(())
+    }
+
+    fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
+        ctx.lock(&self.queue).push_back(task);
+    }
+
+    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>, _flags: WakeFlags) {
+        ctx.lock(&self.queue).push_back(task);
+    }
+
+    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
+        ctx.lock(&self.queue).push_back(task);
+    }
+
+    fn pick_next_task<'c>(
+        &self,
+        ctx: &mut Ctx<'c>,
+        prev: Option<Schedulable<()>>,
+    ) -> Option<Runnable<'c, ()>> {
+        let cpu = ctx.cpu();
+        let task = match prev {
+            Some(prev) => prev,
+            None => ctx.lock(&self.queue).pop_front()?,
+        };
+        cpu.claim(task).ok()
+    }
+
+    // Adds up what the two locks have; and the answer shows who was first.
+    fn task_tick(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) -> bool {
+        let here = task.cpu();
+        let other = ctx.cpus().find(|&cpu| cpu != here).unwrap_or(here);
+        let mut sum = 0;
+        for cpu in [here, other] {
+            let mut lock = ctx.lock(&self.locks[cpu]);
+            *lock += 1;
+            sum += *lock;
+        }
+        sum == 3
+    }
+
+    fn task_blocked(&self, ctx: &mut Ctx<'_>, task: &mut Lent<'_, ()>) {
+        if ctx.cpu_active(task.cpu()) {
+            ctx.resched(task.cpu());
+        }
+    }
+
+    fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, ()>) -> Moved<'m> {
+        let found = ctx.lock(&self.queue).remove(&task);
+        task.hand_over(found)
+    }
+}
+
+fn record(on: u16, event: u8, task: u64, arg: u64, nth: u16) -> Record {
+    Record {
+        time_ns: 1000,
+        task,
+        arg,
+        cpu: on,
+        on,
+        event,
+        policy: 50,
+        nth,
+    }
+}
+
+fn lock(on: u16, number: u64, nth: u64, event: u8) -> Record {
+    record(on, event::LOCK, number, nth, event.into())
+}
+
+/// A task that becomes ready on a CPU and is picked there.
+fn running(on: u16, task: u64, taken: u64) -> Vec<Record> {
+    vec![
+        record(on, event::OFFICE, 7, 0, 0),
+        record(on, event::INIT_TASK, task, 1024 | 2 << 32 | 20 << 48, 0),
+        record(on, event::RUNTIME, task, 0, 0),
+        record(on, event::TASK_NEW, task, 0, 0),
+        lock(on, 100, taken, event::TASK_NEW),
+        lock(on, 100, taken + 1, event::PICK_NEXT_TASK),
+        record(on, event::PICK_NEXT_TASK, task, 0, 1),
+    ]
+}
+
+/// One on each CPU, and then a tick: who takes which lock as which one, and what is answered.
+fn ticks(first: [(u64, u64); 2], answers: [bool; 2]) -> [Vec<Record>; 2] {
+    let mut tapes = [running(0, 1, 0), running(1, 2, 2)];
+    for (cpu, tape) in tapes.iter_mut().enumerate() {
+        let (here, other) = (200 + cpu as u64, 201 - cpu as u64);
+        let (own, others) = first[cpu];
+        tape.push(lock(cpu as u16, here, own, event::TASK_TICK));
+        tape.push(lock(cpu as u16, other, others, event::TASK_TICK));
+        tape.push(record(
+            cpu as u16,
+            event::TASK_TICK,
+            1 + cpu as u64,
+            answers[cpu].into(),
+            2,
+        ));
+    }
+    tapes
+}
+
+/// The bytes of a stream with these tapes, on which the machine comes first.
+fn stream(tapes: &[Vec<Record>]) -> Vec<u8> {
+    let machine = (0..tapes.len() as u64).map(|cpu| Record {
+        task: cpu | cpu << 32,
+        arg: cpu,
+        event: event::TOPOLOGY,
+        ..Record::default()
+    });
+    let mut bytes = records::MAGIC.to_vec();
+    for number in [records::VERSION, tapes.len() as u32, 50] {
+        bytes.extend(number.to_ne_bytes());
+    }
+    let mut piece = |cpu: usize, records: &[Record]| {
+        bytes.extend((cpu as u32).to_ne_bytes());
+        bytes.extend((records.len() as u32).to_ne_bytes());
+        for record in records {
+            bytes.extend(record.to_bytes());
+        }
+    };
+    piece(0, &machine.collect::<Vec<_>>());
+    for (cpu, tape) in tapes.iter().enumerate() {
+        piece(cpu, tape);
+    }
+    bytes
+}
+
+fn run(bytes: &[u8]) -> std::result::Result<Report, Error> {
+    let mut replay = Replay::new(Ops::<Crossing>::new(), bytes)?;
+    replay.run().copied()
+}
+
+fn problem(bytes: &[u8]) -> String {
+    run(bytes).expect_err("it should not go").to_string()
+}
+
+#[test]
+fn whole_calls() {
+    // CPU 0 is first with both.
+    let report = run(&stream(&ticks([(0, 0), (1, 1)], [false, false]))).expect("it goes");
+    assert_eq!((report.calls, report.tasks, report.split), (6, 2, 0));
+    assert_eq!(report.locks, 8);
+}
+
+#[test]
+fn no_order_of_whole_calls() {
+    // Each is first with its own.
+    let report = run(&stream(&ticks([(0, 1), (0, 1)], [true, true]))).expect("it goes");
+    assert_eq!((report.calls, report.split), (6, 1));
+    // In another order the answers would be others.
+    assert!(problem(&stream(&ticks([(0, 1), (0, 1)], [true, false]))).contains("pick again"));
+}
+
+#[test]
+fn asked_before_office() {
+    // As a select_task_rq without a lock has it, on a CPU that had no call before.
+    let tape = running(0, 1, 0);
+    let asked = record(1, event::ANSWERS, 0, 0b11, event::SELECT_TASK_RQ.into());
+    let first = vec![
+        asked,
+        record(1, event::OFFICE, 7, 0, 0),
+        record(1, event::SELECT_TASK_RQ, 1, 0, 2),
+    ];
+    run(&stream(&[tape, first])).expect("it goes");
+}
+
+#[test]
+fn another_answer() {
+    let said = problem(&stream(&ticks([(0, 0), (1, 1)], [true, false])));
+    assert!(said.contains("record 11 of CPU 0"), "{said}");
+    assert!(
+        said.contains("the policy answers pick again 0; then it was 1"),
+        "{said}"
+    );
+    assert!(
+        said.contains("task_new"),
+        "the latest calls are shown: {said}"
+    );
+}
+
+#[test]
+fn another_lock() {
+    let mut tapes = ticks([(0, 0), (1, 1)], [false, false]);
+    for record in tapes.iter_mut().flatten() {
+        // Then it took one lock twice where now it takes another.
+        if record.event == event::LOCK && record.task == 201 && record.on == 0 {
+            (record.task, record.arg) = (200, 1);
+        }
+    }
+    assert!(problem(&stream(&tapes)).contains("takes another lock"));
+}
+
+#[test]
+fn other_questions() {
+    let blocked = |more: &[(u8, u64)]| {
+        let mut tape = running(0, 1, 0);
+        tape.push(record(0, event::TASK_BLOCKED, 1, 0, 2));
+        for &(event, arg) in more {
+            tape.push(record(0, event, 0, arg, event::TASK_BLOCKED.into()));
+        }
+        stream(&[tape, Vec::new()])
+    };
+    run(&blocked(&[(event::RESCHED, 0), (event::ANSWERS, 0b11)])).expect("it goes");
+    run(&blocked(&[(event::ANSWERS, 0b10)])).expect("it goes");
+    assert!(problem(&blocked(&[])).contains("asks for answers; then it asked for nothing more"));
+    assert!(problem(&blocked(&[(event::ANSWERS, 0b11)])).contains("asks for resched"));
+    let more = problem(&blocked(&[(event::RESCHED, 0), (event::ANSWERS, 0b111)]));
+    assert!(more.contains("asked 1 more questions"), "{more}");
+    let other = problem(&blocked(&[(event::RESCHED, 1), (event::ANSWERS, 0b11)]));
+    assert!(other.contains("then it was of 0, 1"), "{other}");
+}
+
+#[test]
+fn records_are_missing() {
+    let mut tapes = ticks([(0, 0), (1, 1)], [false, false]);
+    // A lock was taken of which there is no record.
+    tapes[0].truncate(7);
+    let said = problem(&stream(&tapes));
+    assert!(said.contains("records are missing"), "{said}");
+    assert!(said.contains("CPU 1"), "{said}");
+
+    let mut tapes = ticks([(0, 0), (1, 1)], [false, false]);
+    tapes[0].insert(7, record(0, event::LOST, 0, 12, 0));
+    assert!(problem(&stream(&tapes)).contains("12 records were lost on CPU 0"));
+}
+
+#[test]
+fn other_streams() {
+    let whole = stream(&ticks([(0, 0), (1, 1)], [false, false]));
+    assert!(problem(b"").contains("cannot be read"));
+    assert!(problem(b"ENOKI, but not what this program can read").contains("no records of Enoki"));
+    let mut other = whole.clone();
+    other[8] = 99;
+    assert!(problem(&other).contains("version 99"));
+    // However it is cut off it ends with an error or with what is there.
+    for end in 0..whole.len() {
+        let _ = run(&whole[..end]);
+    }
+    // Whatever there is instead of a byte.
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            let _ = run(&damaged);
+        }
+    }
+}
