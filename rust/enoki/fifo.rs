@@ -33,7 +33,7 @@ impl<T> FifoQueue<T> {
     )]
     pub fn new() -> FifoQueue<T> {
         FifoQueue {
-            id: sys::container_id(),
+            id: sys::unique_id(),
             head: None,
             tail: None,
             len: 0,

@@ -117,8 +117,8 @@ impl Tag {
     }
 }
 
-/// A number for a container, which none has had before.
-pub(crate) fn container_id() -> u64 {
+/// A number that no container and no lock has had before.
+pub(crate) fn unique_id() -> u64 {
     static NEXT: Atomic<u64> = Atomic::new(token::FIRST_CONTAINER);
 
     NEXT.fetch_add(1, Relaxed)
@@ -151,11 +151,9 @@ impl<T> Lock<T> {
     #[doc(hidden)]
     pub fn __new(value: T) -> Result<Lock<T>> {
         let (name, class) = lock_class();
-        static NEXT: Atomic<u64> = Atomic::new(1);
-
         let inside = Aligned {
             value,
-            number: NEXT.fetch_add(1, Relaxed),
+            number: unique_id(),
             taken: 0,
         };
         let lock = RawSpinLock::new(inside, name, class);

@@ -45,7 +45,7 @@ use core::{
 
 /// The task is in no container.
 const NOWHERE: u64 = 0;
-/// The first number for a container; see [`sys::container_id()`].
+/// The first number for a container; see [`sys::unique_id()`].
 pub(crate) const FIRST_CONTAINER: u64 = 1;
 
 /// Makes a type invariant in `'c`, so that no two calls' lifetimes can be taken for each other.

@@ -51,7 +51,7 @@ impl<T> TreeQueue<T> {
     )]
     pub fn new() -> TreeQueue<T> {
         TreeQueue {
-            id: sys::container_id(),
+            id: sys::unique_id(),
             root: None,
             first: None,
             len: 0,

@@ -362,17 +362,21 @@ impl<R: Read> Tapes<R> {
         self.tapes.iter().map(|tape| tape.records.len()).sum()
     }
 
-    /// Reads one more piece. Returns whether there was one.
+    /// Reads one more piece. Returns whether there was one, or it is known since now that there
+    /// are no more, which may be the end of a call.
     ///
     /// # Errors
     ///
     /// If it cannot be read, or is damaged.
     pub fn more(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
         let mut head = [0; 8];
         match self.from.read(&mut head[..1])? {
             0 => {
                 self.ended = true;
-                return Ok(false);
+                return Ok(true);
             }
             _ => self.from.read_exact(&mut head[1..])?,
         }

@@ -675,11 +675,14 @@ impl<R: Read> Replay<R> {
                 went_on |= self.go_on(cpu)?;
             }
             // One that has not been read may be due; it is not looked for without end.
-            let read_on = !went_on && self.tapes.nr_read() < READ_AHEAD && self.tapes.more()?;
-            if went_on || read_on || self.any_due()? || self.begin_one()? || self.tapes.more()? {
-                continue;
+            let few = self.tapes.nr_read() < READ_AHEAD;
+            if !went_on
+                && !(few && self.tapes.more()?)
+                && !self.begin_one()?
+                && !self.tapes.more()?
+            {
+                break;
             }
-            break;
         }
         let mut left = String::new();
         for cpu in 0..self.tapes.nr_cpus() {
@@ -751,15 +754,6 @@ impl<R: Read> Replay<R> {
             }
             Err((call, answer, wrong)) => self.check(&call, &answer, wrong),
         }
-    }
-
-    fn any_due(&mut self) -> Result<bool, Error> {
-        for cpu in 0..self.tapes.nr_cpus() {
-            if self.is_due(cpu)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Is it the turn of the next call on that CPU?

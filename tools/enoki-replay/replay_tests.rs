@@ -36,14 +36,6 @@ impl Scheduler for Crossing {
         ctx.lock(&self.queue).push_back(task);
     }
 
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>, _flags: WakeFlags) {
-        ctx.lock(&self.queue).push_back(task);
-    }
-
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
-        ctx.lock(&self.queue).push_back(task);
-    }
-
     fn pick_next_task<'c>(
         &self,
         ctx: &mut Ctx<'c>,

@@ -292,7 +292,7 @@ impl Tag {
     }
 }
 
-pub(crate) fn container_id() -> u64 {
+pub(crate) fn unique_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(token::FIRST_CONTAINER);
 
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -309,11 +309,9 @@ impl<T> Lock<T> {
     /// For [`new_lock!`](crate::new_lock).
     #[doc(hidden)]
     pub fn __new(value: T) -> Result<Lock<T>> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-
         Ok(Lock {
             value: Mutex::new(value),
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            number: unique_id(),
         })
     }
 

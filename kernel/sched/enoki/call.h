@@ -166,26 +166,19 @@ static __always_inline void enoki_note_more(struct enoki_sched *es,
 }
 
 /* A call that answers nothing. It is noted before: the policy may keep what it is given. */
-#define ENOKI_TELL(_es, _op, _cx, _token, _arg, ...)				\
+#define ENOKI_TELL_BY(_note, _es, _op, _cx, _about, _arg, ...)			\
 do {										\
 	struct enoki_sched *__es = (_es);					\
 										\
-	enoki_note(__es, ENOKI_EV_##_op, (_cx), (_token), (_arg));		\
+	_note(__es, ENOKI_EV_##_op, (_cx), (_about), (_arg));			\
 	enoki_call_begin(__es, ENOKI_EV_##_op);					\
 	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
 	enoki_call_end();							\
 } while (0)
 
-/* Likewise, if it is about a task, but not about its token. */
-#define ENOKI_TELL_TASK(_es, _op, _cx, _task, _arg, ...)			\
-do {										\
-	struct enoki_sched *__es = (_es);					\
-										\
-	enoki_note_task(__es, ENOKI_EV_##_op, (_cx), (_task), (_arg));		\
-	enoki_call_begin(__es, ENOKI_EV_##_op);					\
-	__es->ops->_op(__es->priv, (_cx), ##__VA_ARGS__);			\
-	enoki_call_end();							\
-} while (0)
+/* About a token, or about a task, but not about its token. */
+#define ENOKI_TELL(...)		ENOKI_TELL_BY(enoki_note, __VA_ARGS__)
+#define ENOKI_TELL_TASK(...)	ENOKI_TELL_BY(enoki_note_task, __VA_ARGS__)
 
 /* A call whose answer is this expression's value. Who makes it notes it, with the answer. */
 #define ENOKI_ASK(_es, _op, _cx, ...)						\

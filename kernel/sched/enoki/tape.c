@@ -25,10 +25,9 @@ EXPORT_SYMBOL_GPL(enoki_taping);
 
 /**
  * struct enoki_tape - the tape of a CPU
- * @records: where they go; as long as there are tapes
+ * @header: what the reader sees, with the records after it; as long as there are tapes
  * @head: how many bytes there have been
  * @limit: at how many it has to be looked whether there is room, and somebody to wake
- * @header: what the reader sees
  * @tail: how many bytes were read, when that was last looked at
  * @lost: for how many records there has been no room since the last one
  * @answers: what the policy was answered, a bit each, after a 1, and that is not on the tape yet
@@ -39,10 +38,9 @@ EXPORT_SYMBOL_GPL(enoki_taping);
  * Each CPU has its own, with interrupts off.
  */
 struct enoki_tape {
-	char				*records;
+	struct enoki_tape_header	*header;
 	u64				head;
 	u64				limit;
-	struct enoki_tape_header	*header;
 	u64				answers;
 	u64				tail;
 	u64				lost;
@@ -101,16 +99,26 @@ static struct enoki_tape_header *enoki_tape_header_of(int cpu)
  * Writing.
  */
 
-static struct enoki_record *enoki_tape_at(const struct enoki_tape *tape)
+/* Where the next record goes, for which there is room. */
+static __always_inline struct enoki_record *enoki_tape_next(const struct enoki_tape *tape)
 {
-	return (void *)(tape->records + (tape->head & (enoki_tape_size - 1)));
+	u64 at = ENOKI_TAPE_RECORDS + (tape->head & (enoki_tape_size - 1));
+
+	return (void *)((char *)tape->header + at);
 }
 
-static __always_inline void enoki_tape_put(struct enoki_tape *tape)
+/* It is there. */
+static __always_inline void enoki_tape_done(struct enoki_tape *tape)
 {
 	tape->head += sizeof(struct enoki_record);
-	/* Pairs with the acquire of the reader: the record is there. */
+	/* Pairs with the acquire of the reader. */
 	smp_store_release(&tape->header->head, tape->head);
+}
+
+static void enoki_tape_put(struct enoki_tape *tape, const struct enoki_record *record)
+{
+	*enoki_tape_next(tape) = *record;
+	enoki_tape_done(tape);
 }
 
 /* For how many bytes is there room? Looks at what was read. */
@@ -136,12 +144,12 @@ static u64 enoki_tape_room(struct enoki_tape *tape)
 static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
 {
 	u64 room = enoki_tape_room(tape), part = enoki_tape_size / 8;
-	struct enoki_record *record;
+	const size_t size = sizeof(struct enoki_record);
 
 	irq_work_queue(&enoki_tape_wake);
 	if (READ_ONCE(enoki_tapes_halted))
 		return false;
-	if (room < (tape->lost ? 2 : 1) * sizeof(*record)) {
+	if (room < (tape->lost ? 2 : 1) * size) {
 		tape->lost++;
 		WRITE_ONCE(tape->header->lost, tape->header->lost + 1);
 		if (enoki_recording_now.lossless) {
@@ -151,102 +159,84 @@ static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
 		return false;
 	}
 	if (tape->lost) {
-		record = enoki_tape_at(tape);
-		*record = (struct enoki_record){
+		enoki_tape_put(tape, &(struct enoki_record){
 			.arg	= tape->lost,
 			.cpu	= cpu,
 			.on	= cpu,
 			.event	= ENOKI_RECORD_LOST,
-		};
+		});
 		tape->lost = 0;
-		enoki_tape_put(tape);
-		room -= sizeof(*record);
+		room -= size;
 	}
 	tape->limit = tape->head + min(room, part);
 
 	return true;
 }
 
-/* The place for the next record of @cpu, or NULL. It is to be filled, and put. */
-static __always_inline struct enoki_record *enoki_tape_next(struct enoki_tape *tape, int cpu)
-{
-	if (unlikely(tape->head >= tape->limit) && !enoki_tape_look(tape, cpu))
-		return NULL;
-
-	return enoki_tape_at(tape);
-}
-
-/* Write a record, for which there is room. Interrupts are off. */
-static __always_inline void enoki_tape_add(struct enoki_tape *tape, u64 time_ns, u64 task,
-					   u64 arg, unsigned int cpu, unsigned int event,
-					   unsigned int policy, unsigned int nth)
-{
-	struct enoki_record *record = enoki_tape_at(tape);
-
-	record->time_ns = time_ns;
-	record->task = task;
-	record->arg = arg;
-	record->cpu = cpu;
-	record->on = smp_processor_id();
-	record->event = event;
-	record->policy = policy;
-	record->nth = nth;
-	enoki_tape_put(tape);
-}
-
 /* Write a record, if there is room. */
-static void enoki_tape_write(struct enoki_tape *tape, u64 time_ns, u64 task, u64 arg,
-			     unsigned int cpu, unsigned int event, unsigned int policy,
-			     unsigned int nth)
+static void enoki_tape_write(struct enoki_tape *tape, const struct enoki_record *record)
 {
-	if (enoki_tape_next(tape, smp_processor_id()))
-		enoki_tape_add(tape, time_ns, task, arg, cpu, event, policy, nth);
+	if (likely(tape->head < tape->limit) || enoki_tape_look(tape, record->on))
+		enoki_tape_put(tape, record);
 }
 
-/* What the policy was answered in the call before goes on the tape first. */
+/* What the policy was answered in the call before goes on the tape of @cpu first. */
 static noinline void enoki_tape_flush(struct enoki_tape *tape, int cpu)
 {
-	struct enoki_record *record = enoki_tape_next(tape, cpu);
-
-	if (record) {
-		*record = (struct enoki_record){
-			.arg	= tape->answers,
-			.cpu	= cpu,
-			.on	= cpu,
-			.event	= ENOKI_RECORD_ANSWERS,
-			.policy	= tape->answered_by,
-			.nth	= tape->answered,
-		};
-		enoki_tape_put(tape);
-	}
+	enoki_tape_write(tape, &(struct enoki_record){
+		.arg	= tape->answers,
+		.cpu	= cpu,
+		.on	= cpu,
+		.event	= ENOKI_RECORD_ANSWERS,
+		.policy	= tape->answered_by,
+		.nth	= tape->answered,
+	});
 	tape->answers = 1;
 }
 
-/* Another instance of the policy is in office. */
-static noinline void enoki_tape_office(struct enoki_sched *es, struct enoki_tape *tape)
-{
-	this_cpu_write(es->stats->instance, es->taped);
-	enoki_tape_write(tape, 0, es->instance, es->inherits, smp_processor_id(),
-			 ENOKI_RECORD_OFFICE, es->id, 0);
-}
-
 /*
- * Is there something to see to before the next record? Then that is done, and it is one of those
- * functions' that end with a call of this one, so that the others need no frame.
+ * What is no call, but belongs to the one that this CPU is in, or to the next one. It is filled
+ * where it goes, a field after the other, as that takes few registers.
  */
-static __always_inline bool enoki_tape_ready(const struct enoki_sched *es,
-					     const struct enoki_tape *tape, unsigned int taped)
+static __always_inline void enoki_tape_fill(struct enoki_record *record,
+					    const struct enoki_sched *es, unsigned int event,
+					    u64 task, u64 arg)
 {
-	return likely(tape->answers == 1 && tape->head < tape->limit &&
-		      __this_cpu_read(es->stats->instance) == taped);
+	record->time_ns = 0;
+	record->task = task;
+	record->arg = arg;
+	record->cpu = smp_processor_id();
+	record->on = smp_processor_id();
+	record->event = event;
+	record->policy = es->id;
+	record->nth = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK;
 }
 
-static void enoki_tape_prepare(struct enoki_sched *es, struct enoki_tape *tape)
+/* Likewise, a call that is the @nth about its task. */
+static __always_inline void enoki_tape_fill_call(struct enoki_record *record,
+						 const struct enoki_sched *es,
+						 struct enoki_tape *tape, enum enoki_event event,
+						 const struct enoki_ctx *cx,
+						 const struct enoki_task *token, u64 arg, u16 nth)
 {
-	if (tape->answers != 1)
-		enoki_tape_flush(tape, smp_processor_id());
-	if (__this_cpu_read(es->stats->instance) != es->taped)
-		enoki_tape_office(es, tape);
+	record->time_ns = cx->now_ns;
+	record->task = token->info.id;
+	record->arg = arg | tape->with;
+	record->cpu = cx->cpu;
+	record->on = smp_processor_id();
+	record->event = event;
+	record->policy = es->id;
+	record->nth = nth;
+	tape->with = 0;
+}
+
+static void enoki_tape_write_piece(const struct enoki_sched *es, struct enoki_tape *tape,
+				   unsigned int event, u64 task, u64 arg)
+{
+	struct enoki_record record;
+
+	enoki_tape_fill(&record, es, event, task, arg);
+	enoki_tape_write(tape, &record);
 }
 
 static __always_inline bool enoki_is_taped(const struct enoki_sched *es)
@@ -254,29 +244,55 @@ static __always_inline bool enoki_is_taped(const struct enoki_sched *es)
 	return READ_ONCE(es->taped) && !READ_ONCE(enoki_tapes_halted);
 }
 
-static noinline void __enoki_tape_note(struct enoki_sched *es, unsigned int event, u64 task,
-				       u64 arg)
+/* May the next record simply be put? Otherwise there is something to see to before. */
+static __always_inline bool enoki_tape_ready(const struct enoki_sched *es,
+					     const struct enoki_tape *tape)
+{
+	return likely(tape->answers == 1 && tape->head < tape->limit &&
+		      __this_cpu_read(es->stats->instance) == es->taped);
+}
+
+/* See to it, but for whether there is room. */
+static void enoki_tape_prepare(struct enoki_sched *es, struct enoki_tape *tape)
+{
+	if (tape->answers != 1)
+		enoki_tape_flush(tape, smp_processor_id());
+	if (__this_cpu_read(es->stats->instance) == es->taped)
+		return;
+	/* Another instance of the policy is in office. */
+	__this_cpu_write(es->stats->instance, es->taped);
+	enoki_tape_write_piece(es, tape, ENOKI_RECORD_OFFICE, es->instance, es->inherits);
+}
+
+static noinline void __enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
 {
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
 
 	enoki_tape_prepare(es, tape);
-	enoki_tape_write(tape, 0, task, arg, smp_processor_id(), event, es->id,
-			 __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK);
+	enoki_tape_write_piece(es, tape, event, task, arg);
 }
 
-static __always_inline void enoki_tape_note(struct enoki_sched *es, unsigned int event,
-					    u64 task, u64 arg)
+/**
+ * enoki_tape - record something that belongs to a call
+ * @es: the policy
+ * @event: what, of &enum enoki_record_event
+ * @task: as that says
+ * @arg: likewise
+ *
+ * Context: interrupts off.
+ */
+void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
 {
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
 
 	if (!enoki_is_taped(es))
 		return;
-	if (unlikely(!enoki_tape_ready(es, tape, es->taped))) {
-		__enoki_tape_note(es, event, task, arg);
+	if (!enoki_tape_ready(es, tape)) {
+		__enoki_tape(es, event, task, arg);
 		return;
 	}
-	enoki_tape_add(tape, 0, task, arg, smp_processor_id(), event, es->id,
-		       __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK);
+	enoki_tape_fill(enoki_tape_next(tape), es, event, task, arg);
+	enoki_tape_done(tape);
 }
 
 /*
@@ -301,8 +317,8 @@ static u16 enoki_tape_nth(struct enoki_sched *es, struct enoki_tape *tape,
 		return 0;
 	if (slot->taped_ns != token->info.runtime_ns) {
 		slot->taped_ns = token->info.runtime_ns;
-		enoki_tape_write(tape, 0, token->info.id, slot->taped_ns, smp_processor_id(),
-				 ENOKI_RECORD_RUNTIME, es->id, 0);
+		enoki_tape_write_piece(es, tape, ENOKI_RECORD_RUNTIME, token->info.id,
+				       slot->taped_ns);
 	}
 
 	return slot->calls++;
@@ -313,13 +329,13 @@ static noinline void __enoki_tape_call(struct enoki_sched *es, enum enoki_event 
 				       const struct enoki_task *token, u64 arg)
 {
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	struct enoki_record record;
 	u16 nth;
 
 	enoki_tape_prepare(es, tape);
 	nth = enoki_tape_nth(es, tape, token);
-	enoki_tape_write(tape, cx->now_ns, token->info.id, arg | tape->with, cx->cpu, event,
-			 es->id, nth);
-	tape->with = 0;
+	enoki_tape_fill_call(&record, es, tape, event, cx, token, arg, nth);
+	enoki_tape_write(tape, &record);
 }
 
 /**
@@ -342,14 +358,14 @@ void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
 	if (!enoki_is_taped(es))
 		return;
 	slot = enoki_tape_slot_of(token);
-	if (unlikely(!slot || slot->taped_ns != token->info.runtime_ns ||
-		     !enoki_tape_ready(es, tape, es->taped))) {
+	if (unlikely(!slot || slot->taped_ns != token->info.runtime_ns) ||
+	    !enoki_tape_ready(es, tape)) {
 		__enoki_tape_call(es, event, cx, token, arg);
 		return;
 	}
-	enoki_tape_add(tape, cx->now_ns, token->info.id, arg | tape->with, cx->cpu, event,
-		       es->id, slot->calls++);
-	tape->with = 0;
+	enoki_tape_fill_call(enoki_tape_next(tape), es, tape, event, cx, token, arg,
+			     slot->calls++);
+	enoki_tape_done(tape);
 }
 
 /**
@@ -377,28 +393,15 @@ void enoki_tape_with(const struct enoki_sched *es, u64 arg)
 void enoki_tape_prev(struct enoki_sched *es, const struct enoki_task *prev)
 {
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
-
-	u16 nth;
+	struct enoki_record record;
 
 	if (!prev || !enoki_is_taped(es))
 		return;
 	enoki_tape_prepare(es, tape);
-	nth = enoki_tape_nth(es, tape, prev);
-	enoki_tape_write(tape, 0, prev->info.id, 0, prev->cpu, ENOKI_RECORD_WITH, es->id, nth);
-}
-
-/**
- * enoki_tape - record something that belongs to a call
- * @es: the policy
- * @event: what, of &enum enoki_record_event
- * @task: as that says
- * @arg: likewise
- *
- * Context: interrupts off.
- */
-void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
-{
-	enoki_tape_note(es, event, task, arg);
+	enoki_tape_fill(&record, es, ENOKI_RECORD_WITH, prev->info.id, 0);
+	record.cpu = prev->cpu;
+	record.nth = enoki_tape_nth(es, tape, prev);
+	enoki_tape_write(tape, &record);
 }
 
 /* The policy that asks; NULL if it is not called, but made. */
@@ -421,7 +424,7 @@ void enoki_tape_asked(unsigned int event, u64 task, u64 arg)
 	struct enoki_sched *es = enoki_in_call();
 
 	if (es)
-		enoki_tape_note(es, event, task, arg);
+		enoki_tape(es, event, task, arg);
 }
 
 /**
@@ -467,8 +470,8 @@ static u64 enoki_tape_packed(const struct enoki_task_info *info)
  */
 void enoki_tape_info(struct enoki_sched *es, const struct enoki_task_info *info)
 {
-	enoki_tape_note(es, ENOKI_RECORD_INFO, info->id, enoki_tape_packed(info));
-	enoki_tape_note(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
+	enoki_tape(es, ENOKI_RECORD_INFO, info->id, enoki_tape_packed(info));
+	enoki_tape(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
 }
 
 /**
@@ -489,11 +492,11 @@ void enoki_tape_hint(struct enoki_sched *es, const struct enoki_task_info *info,
 		return;
 	if (info)
 		enoki_tape_info(es, info);
-	enoki_tape_note(es, ENOKI_RECORD_WITH, info ? info->id : 0, size);
+	enoki_tape(es, ENOKI_RECORD_WITH, info ? info->id : 0, size);
 	for (at = 0; at < size; at += sizeof(data)) {
 		data[1] = 0;
 		memcpy(data, hint + at, min_t(u32, size - at, sizeof(data)));
-		enoki_tape_note(es, ENOKI_RECORD_DATA, data[0], data[1]);
+		enoki_tape(es, ENOKI_RECORD_DATA, data[0], data[1]);
 	}
 }
 
@@ -507,8 +510,8 @@ void enoki_tape_hint(struct enoki_sched *es, const struct enoki_task_info *info,
 void enoki_tape_made(struct enoki_sched *es, const struct enoki_task_info *info)
 {
 	guard(irqsave)();
-	enoki_tape_note(es, ENOKI_RECORD_INIT_TASK, info->id, enoki_tape_packed(info));
-	enoki_tape_note(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
+	enoki_tape(es, ENOKI_RECORD_INIT_TASK, info->id, enoki_tape_packed(info));
+	enoki_tape(es, ENOKI_RECORD_RUNTIME, info->id, info->runtime_ns);
 }
 
 /**
@@ -523,7 +526,7 @@ void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token)
 	guard(irqsave)();
 	/* Those of instances before are freed with them. */
 	if (enoki_is_current(es, token))
-		enoki_tape_note(es, ENOKI_RECORD_FREE_TASK, token->info.id, 0);
+		enoki_tape(es, ENOKI_RECORD_FREE_TASK, token->info.id, 0);
 }
 
 /**
@@ -537,7 +540,7 @@ void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token)
 void enoki_tape_lock(struct enoki_sched *es, u64 lock, u64 nth)
 {
 	if (es)
-		enoki_tape_note(es, ENOKI_RECORD_LOCK, lock, nth);
+		enoki_tape(es, ENOKI_RECORD_LOCK, lock, nth);
 }
 EXPORT_SYMBOL_GPL(enoki_tape_lock);
 
@@ -609,10 +612,13 @@ static void enoki_tape_machine(void)
 	guard(irqsave)();
 	for_each_possible_cpu(cpu) {
 		enoki_topology(cpu, &topo);
-		enoki_tape_write(this_cpu_ptr(&enoki_tapes), 0,
-				 (u32)topo.smt | (u64)topo.llc << 32,
-				 (u32)cpu | (u64)topo.node << 32, smp_processor_id(),
-				 ENOKI_RECORD_TOPOLOGY, 0, 0);
+		enoki_tape_write(this_cpu_ptr(&enoki_tapes), &(struct enoki_record){
+			.task	= (u32)topo.smt | (u64)topo.llc << 32,
+			.arg	= (u32)cpu | (u64)topo.node << 32,
+			.cpu	= smp_processor_id(),
+			.on	= smp_processor_id(),
+			.event	= ENOKI_RECORD_TOPOLOGY,
+		});
 	}
 }
 
@@ -689,7 +695,6 @@ int enoki_recording_open(const struct enoki_client *client, struct enoki_recordi
  */
 int enoki_recording_start(const struct enoki_client *client)
 {
-	struct enoki_tape *tape;
 	int cpu, ret;
 
 	guard(mutex)(&enoki_tape_mutex);
@@ -698,12 +703,10 @@ int enoki_recording_start(const struct enoki_client *client)
 
 	enoki_recording_now.started = true;
 	for_each_possible_cpu(cpu) {
-		tape = per_cpu_ptr(&enoki_tapes, cpu);
-		*tape = (struct enoki_tape){
+		per_cpu(enoki_tapes, cpu) = (struct enoki_tape){
 			.header		= enoki_tape_header_of(cpu),
 			.answers	= 1,
 		};
-		tape->records = (char *)tape->header + ENOKI_TAPE_RECORDS;
 	}
 	enoki_tapes_halted = false;
 	static_branch_enable(&enoki_taping.key);

@@ -8,21 +8,18 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/enoki.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct enoki_recording recording;
-static char *tapes;
+#include "tape.h"
+
+static struct tapes tapes;
 static FILE *file;
 
 static void put(const void *data, size_t size)
@@ -34,10 +31,9 @@ static void put(const void *data, size_t size)
 /* Writes what is on the tape of a CPU. */
 static void drain(unsigned int cpu)
 {
-	struct enoki_tape_header *tape = (void *)(tapes + cpu * recording.stride);
-	__u64 head = __atomic_load_n(&tape->head, __ATOMIC_ACQUIRE), tail = tape->tail;
-	__u64 size = recording.tape_size, at = tail % size, nr = head - tail;
-	const char *records = (char *)tape + ENOKI_TAPE_RECORDS;
+	__u64 head = tape_head(&tapes, cpu), tail = tape(&tapes, cpu)->tail;
+	__u64 size = tapes.recording.tape_size, at = tail % size, nr = head - tail;
+	const char *records = (const char *)tape_records(&tapes, cpu);
 	__u32 piece[2] = { cpu, nr / sizeof(struct enoki_record) };
 	__u64 first = nr < size - at ? nr : size - at;
 
@@ -46,14 +42,14 @@ static void drain(unsigned int cpu)
 	put(piece, sizeof(piece));
 	put(records + at, first);
 	put(records, nr - first);
-	__atomic_store_n(&tape->tail, head, __ATOMIC_RELEASE);
+	tape_read_to(&tapes, cpu, head);
 }
 
 static void drain_all(void)
 {
 	unsigned int cpu;
 
-	for (cpu = 0; cpu < recording.nr_tapes; cpu++)
+	for (cpu = 0; cpu < tapes.recording.nr_tapes; cpu++)
 		drain(cpu);
 }
 
@@ -65,9 +61,8 @@ int main(int argc, char **argv)
 	} head = { "ENOKISTR", ENOKI_RECORD_VERSION, 0, 0 };
 	const struct sched_param first = { .sched_priority = 1 };
 	struct pollfd poll_fd = { .events = POLLIN };
-	unsigned int cpu;
-	__u64 lost = 0;
 	int status = 0, id;
+	long lost;
 	pid_t pid;
 
 	if (argc < 4)
@@ -78,17 +73,10 @@ int main(int argc, char **argv)
 	file = fopen(argv[1], "we");
 	if (!file)
 		err(1, "%s", argv[1]);
-	poll_fd.fd = open("/dev/enoki", O_RDWR | O_CLOEXEC);
-	if (poll_fd.fd < 0)
-		err(1, "/dev/enoki");
-	recording.policies[id / 64] = 1ULL << id % 64;
-	if (ioctl(poll_fd.fd, ENOKI_IOC_RECORD, &recording))
-		err(1, "cannot record");
-	tapes = mmap(NULL, recording.size, PROT_READ | PROT_WRITE, MAP_SHARED, poll_fd.fd,
-		     recording.offset);
-	if (tapes == MAP_FAILED)
-		err(1, "cannot map the tapes");
-	head.nr_cpus = recording.nr_tapes;
+	if (!tapes_open(&tapes, id, 0, 0))
+		err(1, "cannot get tapes of /dev/enoki");
+	poll_fd.fd = tapes.fd;
+	head.nr_cpus = tapes.recording.nr_tapes;
 	head.policy = id;
 	put(&head, 20);
 	if (ioctl(poll_fd.fd, ENOKI_IOC_RECORD_START) < 0)
@@ -111,11 +99,10 @@ int main(int argc, char **argv)
 	if (ioctl(poll_fd.fd, ENOKI_IOC_RECORD_STOP))
 		err(1, "cannot stop");
 	drain_all();
-	for (cpu = 0; cpu < recording.nr_tapes; cpu++)
-		lost += ((struct enoki_tape_header *)(tapes + cpu * recording.stride))->lost;
 	if (fclose(file))
 		err(1, "%s", argv[1]);
-	fprintf(stderr, "%llu records were lost\n", (unsigned long long)lost);
+	lost = tapes_lost(&tapes);
+	fprintf(stderr, "%ld records were lost\n", lost);
 
 	return lost ? 3 : WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -5,15 +5,11 @@
  * what there is not, or writes where the kernel does, gets an error and harms nobody.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/enoki.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,75 +17,39 @@
 #define ENOKI_ONCE
 #define ENOKI_EACH_POLICY
 #include "fixture.h"
+#include "tape.h"
 
 /* Records of all tapes, those of one after those of another. */
-struct tapes {
-	int fd;
-	struct enoki_recording recording;
-	char *mapped;
+struct records {
 	struct enoki_record *records;
 	size_t nr;
 };
-
-static struct enoki_tape_header *tape(const struct tapes *t, unsigned int cpu)
-{
-	return (void *)(t->mapped + cpu * t->recording.stride);
-}
-
-/* Gets tapes for that policy. */
-static bool tapes_open(struct tapes *t, int id, __u32 size, __u32 flags)
-{
-	*t = (struct tapes){
-		.fd = open("/dev/enoki", O_RDWR | O_CLOEXEC),
-		.recording = {
-			.policies = { id < 64 ? 1ULL << id : 0, id < 64 ? 0 : 1ULL << (id - 64) },
-			.tape_size = size,
-			.flags = flags,
-		},
-	};
-	if (t->fd < 0 || ioctl(t->fd, ENOKI_IOC_RECORD, &t->recording))
-		return false;
-	t->mapped = mmap(NULL, t->recording.size, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd,
-			 t->recording.offset);
-	return t->mapped != MAP_FAILED;
-}
 
 static void tapes_close(struct tapes *t)
 {
 	munmap(t->mapped, t->recording.size);
 	close(t->fd);
-	free(t->records);
 }
 
 /* Reads what is on the tapes, in their order; what was there before is forgotten. */
-static bool tapes_read(struct tapes *t)
+static bool tapes_read(const struct tapes *t, struct records *r)
 {
 	const struct enoki_record *records;
 	__u64 at, head, size = t->recording.tape_size;
 	unsigned int cpu;
 
-	t->nr = 0;
-	t->records = realloc(t->records, t->recording.nr_tapes * size);
-	if (!t->records)
+	r->nr = 0;
+	r->records = realloc(r->records, t->recording.nr_tapes * size);
+	if (!r->records)
 		return false;
 	for (cpu = 0; cpu < t->recording.nr_tapes; cpu++) {
-		records = (void *)((char *)tape(t, cpu) + ENOKI_TAPE_RECORDS);
-		head = __atomic_load_n(&tape(t, cpu)->head, __ATOMIC_ACQUIRE);
+		records = tape_records(t, cpu);
+		head = tape_head(t, cpu);
 		for (at = tape(t, cpu)->tail; at != head; at += sizeof(*records))
-			t->records[t->nr++] = records[at % size / sizeof(*records)];
-		__atomic_store_n(&tape(t, cpu)->tail, head, __ATOMIC_RELEASE);
+			r->records[r->nr++] = records[at % size / sizeof(*records)];
+		tape_read_to(t, cpu, head);
 	}
 	return true;
-}
-
-static long tapes_lost(const struct tapes *t)
-{
-	long lost = 0;
-	unsigned int cpu;
-
-	for (cpu = 0; cpu < t->recording.nr_tapes; cpu++)
-		lost += __atomic_load_n(&tape(t, cpu)->lost, __ATOMIC_RELAXED);
-	return lost;
 }
 
 static bool tapes_stopped(const struct tapes *t)
@@ -102,7 +62,7 @@ static bool tapes_stopped(const struct tapes *t)
 	return false;
 }
 
-static long count(const struct tapes *t, unsigned int event)
+static long count(const struct records *t, unsigned int event)
 {
 	long nr = 0;
 	size_t i;
@@ -140,7 +100,7 @@ static int by_count(const void *a, const void *b)
 }
 
 /* Is each of those counted from 0 on, without a gap? @nr is set to how many there are. */
-static bool counted(const struct tapes *t, bool locks, long *nr)
+static bool counted(const struct records *t, bool locks, long *nr)
 {
 	struct enoki_record *list = calloc(t->nr + 1, sizeof(*list));
 	bool ok = true;
@@ -193,6 +153,7 @@ TEST_EACH(everything)
 	const struct policy *p = self->p;
 	long long before[NR_CALLS];
 	struct worker *w[4];
+	struct records r = { };
 	struct tapes t;
 	size_t i;
 	long nr;
@@ -215,24 +176,25 @@ TEST_EACH(everything)
 	ASSERT_TRUE(AWAIT(quiet(p)));
 	ASSERT_EQ(0, ioctl(t.fd, ENOKI_IOC_RECORD_STOP));
 
-	ASSERT_TRUE(tapes_read(&t));
+	ASSERT_TRUE(tapes_read(&t, &r));
 	EXPECT_EQ(0, tapes_lost(&t));
 	EXPECT_FALSE(tapes_stopped(&t));
 	for (i = 0; i < NR_CALLS; i++) {
-		nr = count(&t, i);
+		nr = count(&r, i);
 		/* No tasks: calls without one may come before it begins, and after it. */
 		if (i == ENOKI_RECORD_BALANCE)
 			continue;
 		EXPECT_EQ(before[i] + nr, policy_event(p, calls[i]))
 			TH_LOG("%s: %ld on the tapes", calls[i], nr);
 	}
-	EXPECT_LT(0, count(&t, ENOKI_RECORD_TASK_WAKEUP));
-	EXPECT_EQ(4, count(&t, ENOKI_RECORD_INIT_TASK));
-	EXPECT_TRUE(counted(&t, false, &nr));
+	EXPECT_LT(0, count(&r, ENOKI_RECORD_TASK_WAKEUP));
+	EXPECT_EQ(4, count(&r, ENOKI_RECORD_INIT_TASK));
+	EXPECT_TRUE(counted(&r, false, &nr));
 	EXPECT_LT(0, nr);
-	EXPECT_TRUE(counted(&t, true, &nr));
+	EXPECT_TRUE(counted(&r, true, &nr));
 	EXPECT_LT(0, nr);
 	tapes_close(&t);
+	free(r.records);
 }
 
 /* A policy that has tasks begins anew with all of them, and goes on afterwards. */
@@ -243,6 +205,7 @@ TEST_EACH(anew)
 	struct worker *nap = worker_start_on(-1, W_NAP, p->id);
 	struct worker *asleep = worker_start_on(-1, W_SLEEP, p->id);
 	long long upgrades = policy_upgrades(p, "done");
+	struct records r = { };
 	struct tapes t;
 	long nr;
 
@@ -254,11 +217,11 @@ TEST_EACH(anew)
 	ASSERT_EQ(1, ioctl(t.fd, ENOKI_IOC_RECORD_START));
 	EXPECT_TRUE(worker_lives(spin));
 	EXPECT_TRUE(worker_lives(nap));
-	ASSERT_TRUE(tapes_read(&t));
-	EXPECT_EQ(3, count(&t, ENOKI_RECORD_INIT_TASK));
-	EXPECT_LE(2, count(&t, ENOKI_RECORD_TASK_NEW));
-	EXPECT_TRUE(counted(&t, false, &nr));
-	EXPECT_TRUE(counted(&t, true, &nr));
+	ASSERT_TRUE(tapes_read(&t, &r));
+	EXPECT_EQ(3, count(&r, ENOKI_RECORD_INIT_TASK));
+	EXPECT_LE(2, count(&r, ENOKI_RECORD_TASK_NEW));
+	EXPECT_TRUE(counted(&r, false, &nr));
+	EXPECT_TRUE(counted(&r, true, &nr));
 	/* It is the same version. */
 	EXPECT_EQ(upgrades, policy_upgrades(p, "done"));
 	EXPECT_EQ(3, policy_nr_tasks(p));
@@ -271,12 +234,14 @@ TEST_EACH(anew)
 	EXPECT_TRUE(worker_lives(nap));
 	ASSERT_TRUE(tapes_open(&t, p->id, 0, 0));
 	tapes_close(&t);
+	free(r.records);
 }
 
 /* A policy that is loaded later is recorded from its first call. */
 TEST_ENOKI(loaded_later)
 {
 	struct worker *nap;
+	struct records r = { };
 	struct tapes t;
 	long nr;
 
@@ -288,23 +253,24 @@ TEST_ENOKI(loaded_later)
 	ASSERT_NE(NULL, nap);
 	ASSERT_TRUE(worker_lives(nap));
 	ASSERT_EQ(0, ioctl(t.fd, ENOKI_IOC_RECORD_STOP));
-	ASSERT_TRUE(tapes_read(&t));
-	EXPECT_EQ(1, count(&t, ENOKI_RECORD_TASK_NEW));
-	EXPECT_LT(0, count(&t, ENOKI_RECORD_TASK_BLOCKED));
-	EXPECT_TRUE(counted(&t, false, &nr));
+	ASSERT_TRUE(tapes_read(&t, &r));
+	EXPECT_EQ(1, count(&r, ENOKI_RECORD_TASK_NEW));
+	EXPECT_LT(0, count(&r, ENOKI_RECORD_TASK_BLOCKED));
+	EXPECT_TRUE(counted(&r, false, &nr));
 	tapes_close(&t);
+	free(r.records);
 }
 
 /* Records and what was lost, of one tape, by what it says itself. */
-static bool lost_are_counted(const struct tapes *t, long *lost)
+static bool lost_are_counted(const struct tapes *t, const struct records *r, long *lost)
 {
 	long said = 0;
 	size_t i;
 
 	*lost = tapes_lost(t);
-	for (i = 0; i < t->nr; i++)
-		if (t->records[i].event == ENOKI_RECORD_LOST)
-			said += t->records[i].arg;
+	for (i = 0; i < r->nr; i++)
+		if (r->records[i].event == ENOKI_RECORD_LOST)
+			said += r->records[i].arg;
 	return said == *lost;
 }
 
@@ -313,6 +279,7 @@ TEST_ENOKI(overflow)
 {
 	struct worker *nap = worker_start_on(0, W_NAP, fifo.id);
 	long lost, head;
+	struct records r = { };
 	struct tapes t;
 
 	ASSERT_NE(NULL, nap);
@@ -325,13 +292,13 @@ TEST_ENOKI(overflow)
 	EXPECT_FALSE(tapes_stopped(&t));
 
 	/* What comes next says what is missing before it. */
-	ASSERT_TRUE(tapes_read(&t));
+	ASSERT_TRUE(tapes_read(&t, &r));
 	ASSERT_TRUE(AWAIT((long)tape(&t, 0)->head > head));
 	ASSERT_EQ(0, ioctl(t.fd, ENOKI_IOC_RECORD_STOP));
 	lost = tapes_lost(&t);
-	ASSERT_TRUE(tapes_read(&t));
+	ASSERT_TRUE(tapes_read(&t, &r));
 	EXPECT_EQ(lost, tapes_lost(&t));
-	EXPECT_LE(1, count(&t, ENOKI_RECORD_LOST));
+	EXPECT_LE(1, count(&r, ENOKI_RECORD_LOST));
 	EXPECT_TRUE(worker_lives(nap));
 	tapes_close(&t);
 
@@ -343,8 +310,8 @@ TEST_ENOKI(overflow)
 	ASSERT_TRUE(worker_lives(nap));
 	EXPECT_LE(1, tapes_lost(&t));
 	EXPECT_GE((long)t.recording.nr_tapes, tapes_lost(&t));
-	ASSERT_TRUE(tapes_read(&t));
-	EXPECT_EQ(0, count(&t, ENOKI_RECORD_LOST));
+	ASSERT_TRUE(tapes_read(&t, &r));
+	EXPECT_EQ(0, count(&r, ENOKI_RECORD_LOST));
 	tapes_close(&t);
 
 	/* All that was lost is said, if there is a record after it. */
@@ -352,11 +319,12 @@ TEST_ENOKI(overflow)
 	ASSERT_EQ(1, ioctl(t.fd, ENOKI_IOC_RECORD_START));
 	ASSERT_TRUE(AWAIT(tape(&t, 0)->lost > 100));
 	ASSERT_EQ(0, pin(nap->pid, 0));
-	ASSERT_TRUE(tapes_read(&t));
-	ASSERT_TRUE(AWAIT(tapes_read(&t) && count(&t, ENOKI_RECORD_LOST) &&
-			  lost_are_counted(&t, &lost)));
+	ASSERT_TRUE(tapes_read(&t, &r));
+	ASSERT_TRUE(AWAIT(tapes_read(&t, &r) && count(&r, ENOKI_RECORD_LOST) &&
+			  lost_are_counted(&t, &r, &lost)));
 	EXPECT_LT(100, lost);
 	tapes_close(&t);
+	free(r.records);
 }
 
 /* A reader that says it has read what was never written loses its recording, no more. */

@@ -28,14 +28,6 @@ impl Scheduler for Fickle {
     }
 
     fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
-        self.task_preempt(ctx, task);
-    }
-
-    fn task_wakeup(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>, _flags: WakeFlags) {
-        self.task_preempt(ctx, task);
-    }
-
-    fn task_preempt(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
         ctx.lock(&self.queues[task.cpu()]).push_back(task);
     }
 
