@@ -56,6 +56,6 @@ class Judge(unittest.TestCase):
             mock.patch.object(replay, "CHANGED", ("no such line", "")),
             mock.patch.object(replay, "_rustc"),
             mock.patch.object(replay, "PLACE", self.place),
-            self.assertRaisesRegex(replay.Failure, "not exactly one line"),
+            self.assertRaisesRegex(replay.Failure, "does not have no such line exactly once"),
         ):
             replay.programs()
