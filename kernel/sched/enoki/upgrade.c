@@ -267,14 +267,25 @@ static struct enoki_ctx enoki_upgrade_ctx(struct enoki_sched *es)
 	__answer;								\
 })
 
+/* The policy took its locks for that. The flight recorder does without: everybody waits. */
+static void enoki_upgrade_note_count(struct enoki_sched *es, const struct enoki_ctx *cx, s64 nr)
+{
+	if (enoki_is_taping())
+		enoki_note_task(es, ENOKI_EV_nr_queued, cx, 0, nr);
+}
+
 /* How many tokens the old version has on each CPU. */
 static void enoki_upgrade_count(struct enoki_sched *es, struct enoki_upgrade *up,
 				struct enoki_ctx *cx)
 {
 	const struct enoki_ops *old = es->ops;
+	s64 nr;
 
-	for_each_possible_cpu(cx->cpu)
-		up->queued[cx->cpu] = ENOKI_UPGRADE_CALL(es, old, nr_queued, es->priv, cx);
+	for_each_possible_cpu(cx->cpu) {
+		nr = ENOKI_UPGRADE_CALL(es, old, nr_queued, es->priv, cx);
+		enoki_upgrade_note_count(es, cx, nr);
+		up->queued[cx->cpu] = nr;
+	}
 }
 
 /* Has the new one those? */
@@ -286,6 +297,7 @@ static int enoki_upgrade_compare(struct enoki_sched *es, struct enoki_upgrade *u
 
 	for_each_possible_cpu(cx->cpu) {
 		nr = ENOKI_UPGRADE_CALL(es, new, nr_queued, up->priv, cx);
+		enoki_upgrade_note_count(es, cx, nr);
 		if (nr >= 0 && up->queued[cx->cpu] >= 0 && nr != up->queued[cx->cpu])
 			return -EBADE;
 	}
