@@ -114,8 +114,12 @@ impl Record {
     /// Bytes of one.
     pub const SIZE: usize = 32;
 
-    /// Of so many bytes.
-    fn from_bytes(bytes: &[u8]) -> Record {
+    /// The one of these bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they are fewer than [`Record::SIZE`].
+    pub fn from_bytes(bytes: &[u8]) -> Record {
         let word = |at: usize| {
             let mut word = [0; 8];
             word.copy_from_slice(&bytes[at..at + 8]);
@@ -135,8 +139,7 @@ impl Record {
     }
 
     /// Its bytes.
-    #[cfg(test)]
-    pub(crate) fn to_bytes(self) -> [u8; Record::SIZE] {
+    pub fn to_bytes(self) -> [u8; Record::SIZE] {
         let mut bytes = [0; Record::SIZE];
         bytes[..8].copy_from_slice(&self.time_ns.to_ne_bytes());
         bytes[8..16].copy_from_slice(&self.task.to_ne_bytes());
@@ -154,17 +157,80 @@ impl Record {
     }
 }
 
+/// A record in words, but for when and where it was.
+pub struct Words<'r>(pub &'r Record);
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:16.6} CPU {:<3} {:21} task {:<6} {:#x}",
-            self.time_ns as f64 / 1e9,
-            self.cpu,
-            name(self.event),
-            self.task,
-            self.arg
-        )
+        let seconds = self.time_ns as f64 / 1e9;
+        write!(f, "{seconds:14.6} CPU {:<3} {}", self.cpu, Words(self))
+    }
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Record {
+            event, task, arg, ..
+        } = self.0;
+        f.write_str(name(event))?;
+        let about = match event {
+            event::OFFICE => format!(" instance {task}"),
+            event::LOCK => format!(" {task}, taken {arg} times before"),
+            event::TIMER_ARM | event::TIMER_CANCEL => format!(" {task}"),
+            event::SEND => format!(" to queue {task}"),
+            event::TOPOLOGY => format!(" of CPU {}", arg as u32),
+            event::DATA => format!(" {task:016x} {arg:016x}"),
+            event::RESCHED | event::CPU_ONLINE | event::CPU_OFFLINE => format!(" CPU {arg}"),
+            event::ANSWERS | event::LOG | event::LOST => String::new(),
+            event::WITH => format!(" {task}, {arg}"),
+            _ if task == 0 => String::new(),
+            _ => format!(" task {task}"),
+        };
+        f.write_str(&about)?;
+        match event {
+            event::TASK_WAKEUP if arg != 0 => write!(f, ", flags {arg:#x}"),
+            event::TASK_MIGRATED => write!(f, " from CPU {arg}"),
+            event::SELECT_TASK_RQ => {
+                write!(f, ": CPU {}, was on CPU {}", arg as i32, (arg >> 32) as u16)
+            }
+            event::PICK_NEXT_TASK | event::BALANCE if task == 0 => f.write_str(": none"),
+            event::PICK_NEXT_TASK if arg != 0 => write!(f, " for {arg} ns"),
+            event::BALANCE => write!(f, " from CPU {arg}"),
+            event::PNT_ERR | event::BALANCE_ERR => write!(f, ", because {arg}"),
+            event::TASK_TICK => f.write_str(if arg != 0 { ": pick again" } else { ": go on" }),
+            event::WAKEUP_PREEMPT => {
+                let answer = if arg & 1 != 0 { "pick again" } else { "go on" };
+                write!(f, ", task {} woke up: {answer}", arg >> 1)
+            }
+            event::MIGRATE_TASK_RQ => {
+                let answer = if arg & 0x100 != 0 { "here" } else { "no" };
+                write!(f, ", because {}: {answer}", arg & 0xff)
+            }
+            event::TASK_RESCUED => write!(f, ", had waited {arg} ns"),
+            event::TIMER_ARM => write!(f, " in {arg} ns"),
+            event::INFO | event::INIT_TASK => write!(
+                f,
+                ": weight {}, nice {}, {} CPUs",
+                arg as u32,
+                (arg >> 48) as u8 as i32 - 20,
+                (arg >> 32) as u16
+            ),
+            event::RUNTIME => write!(f, ": has run {arg} ns"),
+            event::ANSWERS => {
+                let nr = 63 - arg.max(1).leading_zeros();
+                f.write_str(":")?;
+                (0..nr)
+                    .rev()
+                    .try_for_each(|bit| f.write_str([" no", " yes"][((arg >> bit) & 1) as usize]))
+            }
+            event::LOST => write!(f, " {arg} records"),
+            event::LOG => write!(f, " {arg} bytes"),
+            event::RETURNED | event::SEND => write!(f, ": {}", arg as i32),
+            event::NR_QUEUED | event::ENTER_QUEUE => write!(f, ": {}", arg as i64),
+            event::TIMER_FIRED | event::REGISTER_QUEUE => write!(f, " {arg}"),
+            event::UNREGISTER_QUEUE | event::PARSE_HINT => write!(f, " queue {arg}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -251,10 +317,14 @@ impl Tape {
                 }
                 event::RETURNED => self.call.returned = Some(record.arg as i32),
                 event::LOCK..=event::DROP => self.call.asked.push(record),
+                // Its locks are with those of what follows, [`event::REREGISTER_INIT`].
+                event::REREGISTER_PREP => {}
                 _ => {
                     self.call.record = record;
                     self.call.number = self.taken - 1;
-                    if record.event == event::INIT_TASK || is_told(record.event) {
+                    // A version that refuses what it is given has the old one take it back.
+                    let taken_back = record.event == event::REREGISTER_INIT && record.arg != 0;
+                    if record.event == event::INIT_TASK || is_told(record.event) || taken_back {
                         self.open = true;
                     } else {
                         self.whole = true;

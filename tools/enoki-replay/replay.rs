@@ -13,6 +13,9 @@
 //! policy's locks was taken. A call is made when it is its turn by both; nothing else leads from
 //! one call to another, so that any such order is as good as the one that there was.
 //!
+//! When a policy is replaced nobody calls it. Here that is when no call of the version before can
+//! be made any more; the version that follows is the same program.
+//!
 //! Two calls may each have taken a lock before the other one did. Then there is no order of whole
 //! calls: one of them is begun on a thread of its own, and waits there for its next lock.
 
@@ -30,7 +33,8 @@ use std::{
     fs::File,
     hash::{BuildHasherDefault, Hasher},
     io::{self, BufReader, Read},
-    mem, ptr,
+    mem::{self, MaybeUninit},
+    ptr,
     sync::{
         mpsc::{self, Receiver, Sender},
         Arc, Mutex, PoisonError,
@@ -498,6 +502,8 @@ enum Turn {
     Read,
     /// The policy is not in office yet.
     Office,
+    /// That nobody calls the version before.
+    Upgrade,
     /// The task's memory.
     New(u64),
     /// That there were so many calls about the task, of which there were so many.
@@ -512,6 +518,7 @@ impl fmt::Display for Turn {
             Turn::Due => f.write_str("is due"),
             Turn::Read => f.write_str("has not been read"),
             Turn::Office => f.write_str("waits for the policy"),
+            Turn::Upgrade => f.write_str("waits until nobody calls the version before"),
             Turn::New(task) => write!(f, "waits for task {task}"),
             Turn::Task(task, nth, now) => {
                 write!(
@@ -549,6 +556,8 @@ struct Token {
 pub enum Error {
     /// The recording cannot be read.
     Read(io::Error),
+    /// It is of another version of the policy.
+    Version(String),
     /// The policy cannot be made.
     New(i32),
     /// It does something else than it did then.
@@ -584,7 +593,7 @@ impl fmt::Display for Error {
                     .iter()
                     .try_for_each(|record| writeln!(f, "  {record}"))
             }
-            Error::Stuck(what) => f.write_str(what),
+            Error::Version(what) | Error::Stuck(what) => f.write_str(what),
         }
     }
 }
@@ -609,11 +618,13 @@ pub struct Report {
 }
 
 /// A policy that is run again.
-pub struct Replay<R> {
+pub struct Replay<R: Read> {
     tapes: Tapes<R>,
     ops: Arc<RawOps>,
     sched: *mut c_void,
     instance: u64,
+    /// What the one before knew has been handed over, to one that is about to be in office.
+    handed_over: bool,
     /// By their slots.
     tokens: Vec<Token>,
     free: Vec<u32>,
@@ -627,6 +638,8 @@ pub struct Replay<R> {
     latest: Vec<Record>,
     /// To be filled.
     spare: Call,
+    /// Where a debugger is to stop.
+    stop: Option<Stop>,
     report: Report,
 }
 
@@ -652,6 +665,7 @@ impl<R: Read> Replay<R> {
             ops,
             sched: ptr::null_mut(),
             instance: 0,
+            handed_over: false,
             tokens: Vec::new(),
             free: Vec::new(),
             tasks: Numbers::default(),
@@ -659,6 +673,7 @@ impl<R: Read> Replay<R> {
             suspended: (0..nr_cpus).map(|_| None).collect(),
             latest: Vec::with_capacity(1 << 16),
             spare: Call::default(),
+            stop: None,
             report: Report::default(),
         })
     }
@@ -680,6 +695,7 @@ impl<R: Read> Replay<R> {
                 && !(few && self.tapes.more()?)
                 && !self.begin_one()?
                 && !self.tapes.more()?
+                && !self.upgrade()?
             {
                 break;
             }
@@ -741,6 +757,21 @@ impl<R: Read> Replay<R> {
         Ok(false)
     }
 
+    /// Replaces the policy, if one of the CPUs has come to that: nothing else is left to do.
+    fn upgrade(&mut self) -> Result<bool, Error> {
+        for cpu in 0..self.tapes.nr_cpus() {
+            if self.suspended.iter().any(Option::is_some) || self.turn(cpu)? != Turn::Upgrade {
+                continue;
+            }
+            let mut call = mem::take(&mut self.spare);
+            self.tapes.take(cpu, &mut call);
+            self.make(&mut call)?;
+            self.spare = call;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// A call beside waits, or is over.
     fn beside(
         &mut self,
@@ -777,7 +808,19 @@ impl<R: Read> Replay<R> {
         };
         let record = call.record;
         match record.event {
-            event::OFFICE | event::FREE_TASK => return Ok(Turn::Due),
+            event::OFFICE if self.sched.is_null() || record.task == self.instance => {
+                return Ok(Turn::Due)
+            }
+            // It took over what the one before knew, as REREGISTER_INIT says.
+            event::OFFICE if record.arg != 0 => {
+                return Ok(if self.handed_over {
+                    Turn::Due
+                } else {
+                    Turn::Office
+                })
+            }
+            event::OFFICE | event::REREGISTER_INIT => return Ok(Turn::Upgrade),
+            event::FREE_TASK => return Ok(Turn::Due),
             event::INIT_TASK if self.sched.is_null() => return Ok(Turn::Office),
             event::INIT_TASK => return Ok(Turn::Due),
             event::LOST => {
@@ -838,12 +881,15 @@ impl<R: Read> Replay<R> {
         }))
     }
 
-    /// Remembers a call, to show it if something is wrong later.
+    /// Remembers a call, to show it if something is wrong later. Who debugs may look at it first.
     fn note(&mut self, call: &Call) {
         if self.latest.len() == self.latest.capacity() {
             self.latest.drain(..self.latest.len() / 2);
         }
         self.latest.push(call.record);
+        if self.stop.is_some_and(|stop| stop.is_before(call)) {
+            enoki_break(call.record.on, call.number);
+        }
     }
 
     /// Makes a call again, or does what another record says.
@@ -852,6 +898,7 @@ impl<R: Read> Replay<R> {
         match call.record.event {
             event::OFFICE => return self.office(&call.record),
             event::INIT_TASK => return self.init_task(call),
+            event::REREGISTER_INIT => return self.hand_over(call),
             event::FREE_TASK => {
                 if let Some(slot) = self.tasks.get(&call.record.task).copied() {
                     self.tokens[slot as usize].freed = true;
@@ -911,25 +958,99 @@ impl<R: Read> Replay<R> {
     }
 
     /// Another instance of the policy is in office.
+    /// Another instance is in office, which may be one of which that is known already.
     fn office(&mut self, record: &Record) -> Result<(), Error> {
         if record.task == self.instance {
             return Ok(());
         }
-        if !self.sched.is_null() {
-            return Err(Error::Stuck(format!(
-                "another version came into office (record on CPU {}): there is no way on",
-                record.on
-            )));
+        if !self.handed_over {
+            self.retire();
+            self.sched = self.new_sched()?;
         }
-        let mut sched = ptr::null_mut();
-        // SAFETY: It is valid for the call.
-        let made = unsafe { self.ops.new_sched.unwrap()(&mut sched) };
-        if made != 0 {
-            return Err(Error::New(made));
-        }
-        self.sched = sched;
+        self.handed_over = false;
         self.instance = record.task;
         Ok(())
+    }
+
+    fn new_sched(&self) -> Result<*mut c_void, Error> {
+        let mut sched = ptr::null_mut();
+        // SAFETY: It is valid for the call.
+        match unsafe { self.ops.new_sched.unwrap()(&mut sched) } {
+            0 => Ok(sched),
+            error => Err(Error::New(error)),
+        }
+    }
+
+    /// The policy and the tokens that it made go: the one after it begins with nothing.
+    fn retire(&mut self) {
+        if self.sched.is_null() {
+            return;
+        }
+        let sched = mem::replace(&mut self.sched, ptr::null_mut());
+        // SAFETY: Nobody calls it any more.
+        unsafe { self.ops.free_sched.unwrap()(sched) };
+        SHARED.with_borrow_mut(|shared| shared.dropped.clear());
+        for (slot, token) in self.tokens.iter_mut().enumerate() {
+            let raw = mem::replace(&mut token.raw, ptr::null_mut());
+            if !raw.is_null() {
+                // SAFETY: The policy is gone.
+                unsafe { self.ops.free_task.unwrap()(raw) };
+                self.free.push(slot as u32);
+            }
+        }
+        self.tasks.clear();
+    }
+
+    /// The policy hands over what it knows to one that follows, as the class has them do it.
+    fn hand_over(&mut self, call: &mut Call) -> Result<(), Error> {
+        let (Some(prep), Some(init)) = (self.ops.reregister_prep, self.ops.reregister_init) else {
+            let what = "the policy hands nothing over; then it did";
+            return Err(self.differs(call, what.to_owned()));
+        };
+        if self.sched.is_null() {
+            return Err(self.differs(call, "the policy is not in office".to_owned()));
+        }
+        let here = self.cpu(call.record.cpu.into());
+        let cpu = here.map_err(|what| self.differs(call, what))?;
+        let new = self.new_sched()?;
+        let cx = RawCtx {
+            now_ns: call.record.time_ns,
+            cpu,
+            flags: 0,
+            es: ptr::null_mut(),
+        };
+        IN_CALL.with_borrow_mut(|now| {
+            now.active = true;
+            now.asked = mem::take(&mut call.asked);
+        });
+        let words = self.ops.state.size as usize / mem::size_of::<u64>();
+        // SAFETY: The contract of the ops table is kept: what prep returns has so many words, and
+        // may be exchanged.
+        let answer = unsafe {
+            let old_state = prep(self.sched, &cx).cast::<MaybeUninit<u64>>();
+            let new_state = prep(new, &cx).cast();
+            ptr::swap_nonoverlapping(old_state, new_state, words);
+            let answer = init(new, &cx);
+            if answer != 0 {
+                ptr::swap_nonoverlapping(old_state, new_state, words);
+                init(self.sched, &cx);
+            }
+            answer
+        };
+        let gone = if answer == 0 {
+            self.handed_over = true;
+            mem::replace(&mut self.sched, new)
+        } else {
+            new
+        };
+        // SAFETY: Nobody uses it any more.
+        unsafe { self.ops.free_sched.unwrap()(gone) };
+        self.report.calls += 1;
+        let wrong = IN_CALL.with_borrow_mut(InCall::finish);
+        match wrong.or_else(|| differ(answer, call.record.arg as i32, "result")) {
+            None => Ok(()),
+            Some(what) => Err(self.differs(call, what)),
+        }
     }
 
     fn init_task(&mut self, call: &Call) -> Result<(), Error> {
@@ -1259,7 +1380,7 @@ impl<R: Read> Replay<R> {
     }
 }
 
-impl<R> Drop for Replay<R> {
+impl<R: Read> Drop for Replay<R> {
     fn drop(&mut self) {
         // A call that has begun is in the policy, for ever.
         if self.suspended.iter().any(Option::is_some) {
@@ -1271,16 +1392,7 @@ impl<R> Drop for Replay<R> {
             ACTIVE.set(false);
             return;
         }
-        if !self.sched.is_null() {
-            // SAFETY: Nobody calls it any more.
-            unsafe { self.ops.free_sched.unwrap()(self.sched) };
-        }
-        for token in &self.tokens {
-            if !token.raw.is_null() {
-                // SAFETY: The policy is gone.
-                unsafe { self.ops.free_task.unwrap()(token.raw) };
-            }
-        }
+        self.retire();
         ACTIVE.set(false);
     }
 }
@@ -1320,11 +1432,100 @@ fn differ<T: PartialEq + fmt::Debug>(now: T, then: T, what: &str) -> Option<Stri
     ))
 }
 
-fn replay<S: Scheduler>(ops: Ops<S>, path: &str) -> Result<(), Error> {
-    let file = File::open(path)?;
-    let mut replay = Replay::new(ops, BufReader::with_capacity(1 << 20, file))?;
+/// Which calls a debugger is to stop before: those that are all of what is not `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop {
+    cpu: Option<u16>,
+    number: Option<u64>,
+    task: Option<u64>,
+    event: Option<u8>,
+}
+
+impl Stop {
+    /// Of words like "0:1234", "task=5", "cpu=1", "call=pick_next_task", with commas in between;
+    /// "all" stops before every call.
+    pub fn parse(text: &str) -> Option<Stop> {
+        let mut stop = Stop::default();
+        for word in text.split(',').filter(|&word| word != "all") {
+            match word.split_once('=') {
+                Some(("task", task)) => stop.task = Some(task.parse().ok()?),
+                Some(("cpu", cpu)) => stop.cpu = Some(cpu.parse().ok()?),
+                Some(("call", name)) => {
+                    let known = |&event: &u8| records::name(event) == name;
+                    stop.event = Some((0..event::OFFICE).find(known)?);
+                }
+                Some(_) => return None,
+                None => {
+                    let (cpu, number) = word.split_once(':')?;
+                    stop.cpu = Some(cpu.parse().ok()?);
+                    stop.number = Some(number.parse().ok()?);
+                }
+            }
+        }
+        Some(stop)
+    }
+
+    fn is_before(&self, call: &Call) -> bool {
+        let Record {
+            on, task, event, ..
+        } = call.record;
+        self.cpu.is_none_or(|cpu| cpu == on)
+            && self.number.is_none_or(|number| number == call.number)
+            && self.task.is_none_or(|wanted| wanted == task)
+            && self.event.is_none_or(|wanted| wanted == event)
+    }
+}
+
+/// Debuggers have a breakpoint here: the next function of the policy that is called is the one of
+/// the call which is to be stopped before.
+#[no_mangle]
+#[inline(never)]
+extern "C" fn enoki_break(cpu: u16, number: u64) {
+    std::hint::black_box((cpu, number));
+}
+
+/// What the program is asked to run again.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// The stream; "-" is what comes by standard input.
+    path: String,
+    /// The version of the policy that was recorded, if that is known.
+    version: Option<String>,
+    stop: Option<Stop>,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
+        let mut options = Options::default();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--version" => options.version = Some(args.next()?),
+                "--break" => options.stop = Some(Stop::parse(&args.next()?)?),
+                _ if options.path.is_empty() => options.path = arg,
+                _ => return None,
+            }
+        }
+        (!options.path.is_empty()).then_some(options)
+    }
+}
+
+fn replay<S: Scheduler>(ops: Ops<S>, options: &Options) -> Result<(), Error> {
+    if let Some(version) = options.version.as_ref().filter(|then| *then != S::VERSION) {
+        return Err(Error::Version(format!(
+            "policy {} was recorded in version {version}, this is version {}",
+            S::NAME,
+            S::VERSION
+        )));
+    }
+    let from: Box<dyn Read> = match options.path.as_str() {
+        "-" => Box::new(io::stdin()),
+        path => Box::new(File::open(path)?),
+    };
+    let mut replay = Replay::new(ops, BufReader::with_capacity(1 << 20, from))?;
+    replay.stop = options.stop;
     let started = std::time::Instant::now();
-    let report = replay.run()?;
+    let ended = replay.run().map(|_| ());
+    let report = &replay.report;
     println!(
         "{} {}: {} calls as recorded ({} in parts), {} locks, {} tasks, in {:.2} s",
         S::NAME,
@@ -1335,22 +1536,30 @@ fn replay<S: Scheduler>(ops: Ops<S>, path: &str) -> Result<(), Error> {
         report.tasks,
         started.elapsed().as_secs_f64()
     );
-    Ok(())
+    ended
 }
 
 /// What `module_enoki_scheduler!` makes a program of: `NAME [SEED [EVENTS]]` simulates,
-/// `NAME replay STREAM` runs a recording again.
+/// `NAME replay STREAM` runs a recording again. It ends with status 1 if the policy does something
+/// else than it did, 3 if the recording lacks something to go on, 2 if nothing can be done.
 pub fn main<S: Scheduler>(ops: Ops<S>) {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.first().is_none_or(|first| first != "replay") {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|first| first == "replay").is_none() {
         return crate::sim::main(ops);
     }
-    let Some(path) = args.get(1) else {
-        eprintln!("usage: {} replay STREAM", S::NAME);
+    let Some(options) = Options::parse(args) else {
+        eprintln!(
+            "usage: {} replay STREAM [--version VERSION] [--break WHERE]",
+            S::NAME
+        );
         std::process::exit(2);
     };
-    if let Err(error) = replay(ops, path) {
+    if let Err(error) = replay(ops, &options) {
         eprintln!("{error}");
-        std::process::exit(1);
+        std::process::exit(match error {
+            Error::Differs { .. } => 1,
+            Error::Stuck(_) => 3,
+            Error::Read(_) | Error::New(_) | Error::Version(_) => 2,
+        });
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     hint::Ops,
     prelude::*,
     records::{self, event, Record},
-    replay::{Error, Replay, Report},
+    replay::{Error, Replay, Report, Stop},
+    sys::code,
 };
 
 /// Two locks, that a tick takes in the order that the CPU says.
@@ -71,6 +72,73 @@ impl Scheduler for Crossing {
     fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, ()>) -> Moved<'m> {
         let found = ctx.lock(&self.queue).remove(&task);
         task.hand_over(found)
+    }
+}
+
+transfer! {
+    /// Counts its ticks, and hands that over; it takes over 2 at the most.
+    struct Counting("counting", 1) {
+        queue: Lock<FifoQueue<()>>,
+        ticks: Lock<u64>,
+    }
+}
+
+impl Scheduler for Counting {
+    const NAME: &'static str = "counting";
+    const ID: u32 = 50;
+
+    type Task = ();
+
+    fn new(_machine: &Machine) -> Result<Self> {
+        Ok(Counting {
+            queue: new_lock!(FifoQueue::new())?,
+            ticks: new_lock!(0)?,
+        })
+    }
+
+    fn init_task(&self, _task: &TaskInfo) -> Result<()> {
+        Ok(())
+    }
+
+    fn task_new(&self, ctx: &mut Ctx<'_>, task: Schedulable<()>) {
+        ctx.lock(&self.queue).push_back(task);
+    }
+
+    fn pick_next_task<'c>(
+        &self,
+        ctx: &mut Ctx<'c>,
+        _prev: Option<Schedulable<()>>,
+    ) -> Option<Runnable<'c, ()>> {
+        let cpu = ctx.cpu();
+        let task = ctx.lock(&self.queue).pop_front()?;
+        cpu.claim(task).ok()
+    }
+
+    // The third one picks again.
+    fn task_tick(&self, ctx: &mut Ctx<'_>, _task: &mut Lent<'_, ()>) -> bool {
+        let mut ticks = ctx.lock(&self.ticks);
+        *ticks += 1;
+        *ticks == 3
+    }
+
+    fn migrate_task_rq<'m>(&self, ctx: &mut Ctx<'_>, task: Migration<'m, ()>) -> Moved<'m> {
+        let found = ctx.lock(&self.queue).remove(&task);
+        task.hand_over(found)
+    }
+}
+
+impl Upgrade for Counting {
+    type Transfer = Counting;
+
+    fn reregister_prep(&mut self, _ctx: &mut Ctx<'_>) -> &mut Counting {
+        self
+    }
+
+    fn reregister_init(&mut self, _ctx: &mut Ctx<'_>) -> Result<()> {
+        match *self.ticks.get_mut() {
+            0..=2 => Ok(()),
+            _ => Err(code::EBUSY),
+        }
     }
 }
 
@@ -267,5 +335,105 @@ fn other_streams() {
             damaged[at] ^= 1 << bit;
             let _ = run(&damaged);
         }
+    }
+}
+
+/// A tick on CPU 0, which takes a lock for that time, and its answer.
+fn tick(number: u64, taken: u64, nth: u16, answer: bool) -> Vec<Record> {
+    vec![
+        lock(0, number, taken, event::TASK_TICK),
+        record(0, event::TASK_TICK, 1, answer.into(), nth),
+    ]
+}
+
+/// CPU 1 has a task whose call must come before that on CPU 0, although it is read later; then
+/// other instances come.
+fn upgraded(further: &[Record]) -> [Vec<Record>; 2] {
+    let mut tapes = [running(0, 1, 0), running(1, 2, 2)];
+    tapes[0].extend(further);
+    tapes
+}
+
+fn counting(tapes: &[Vec<Record>]) -> Result<Report, Error> {
+    Replay::new(Ops::<Counting>::new().upgrade(), &stream(tapes)[..])?
+        .run()
+        .copied()
+}
+
+#[test]
+fn handed_over() {
+    let mut further = [tick(300, 0, 2, false), tick(300, 1, 3, false)].concat();
+    further.push(record(0, event::REREGISTER_PREP, 0, 0, 0));
+    further.push(record(0, event::REREGISTER_INIT, 0, 0, 0));
+    further.push(record(0, event::OFFICE, 8, 1, 0));
+    // The third one in all, and by the lock that there was.
+    further.extend(tick(300, 2, 4, true));
+    // Which is one too many.
+    further.push(record(0, event::REREGISTER_PREP, 0, 0, 0));
+    let refused = code::EBUSY.to_errno() as u64;
+    further.push(record(0, event::REREGISTER_INIT, 0, refused, 0));
+    further.extend(tick(300, 3, 5, false));
+    let report = counting(&upgraded(&further)).unwrap();
+    assert_eq!((report.calls, report.tasks), (2 * 2 + 4 + 2, 2));
+
+    // It was not refused then.
+    let refusal = further
+        .iter_mut()
+        .rfind(|one| one.event == event::REREGISTER_INIT);
+    refusal.unwrap().arg = 0;
+    let error = counting(&upgraded(&further)).unwrap_err().to_string();
+    assert!(
+        error.contains("the policy answers result -16; then it was 0"),
+        "{error}"
+    );
+}
+
+#[test]
+fn begun_anew() {
+    let mut further = tick(300, 0, 2, false);
+    further.push(record(0, event::OFFICE, 8, 0, 0));
+    further.push(record(0, event::INIT_TASK, 1, 1024 | 2 << 32 | 20 << 48, 0));
+    further.push(record(0, event::RUNTIME, 1, 5, 0));
+    // Of the token before.
+    further.push(record(0, event::FREE_TASK, 1, 0, 0));
+    further.push(record(0, event::TASK_NEW, 1, 0, 0));
+    further.push(lock(0, 400, 0, event::TASK_NEW));
+    further.push(lock(0, 400, 1, event::PICK_NEXT_TASK));
+    further.push(record(0, event::PICK_NEXT_TASK, 1, 0, 1));
+    further.extend(tick(500, 0, 2, false));
+    let mut tapes = upgraded(&further);
+    let report = counting(&tapes).unwrap();
+    assert_eq!((report.calls, report.tasks), (2 * 2 + 1 + 3, 3));
+
+    // A call of the version before, of which nothing says that it was before.
+    tapes[1].push(record(1, event::TASK_BLOCKED, 2, 0, 2));
+    let report = counting(&tapes).unwrap();
+    assert_eq!(report.calls, 2 * 2 + 1 + 3 + 1);
+
+    // It takes over what is not known.
+    let office = tapes[0].iter_mut().rfind(|one| one.event == event::OFFICE);
+    office.unwrap().arg = 1;
+    let error = counting(&tapes).unwrap_err().to_string();
+    assert!(
+        error.contains("office instance 8 waits for the policy"),
+        "{error}"
+    );
+}
+
+#[test]
+fn where_to_stop() {
+    assert_eq!(Stop::parse("all"), Some(Stop::default()));
+    let other = Stop::parse("call=pick_next_task,task=5");
+    assert!(other.is_some() && other != Stop::parse("call=pick_next_task,task=6"));
+    for wrong in [
+        "",
+        "5",
+        "0:",
+        "call=nobody_knows",
+        "task=x",
+        "cpu=70000",
+        "what=1",
+    ] {
+        assert_eq!(Stop::parse(wrong), None, "{wrong}");
     }
 }
