@@ -1,9 +1,11 @@
-//! `enokictl`: which policies there are, who is attached to them, upgrades and switches.
+//! `enokictl`: which policies there are, who is attached to them, upgrades, switches, recordings.
 
 mod canary;
 mod module;
 mod policy;
+mod record;
 mod switch;
+mod tape;
 mod task;
 mod upgrade;
 
@@ -96,6 +98,8 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Record all that policies are asked and answer, to look at it and to run it again
+    Record(record::What),
 }
 
 fn list(sysfs: &Sysfs) -> Result<()> {
@@ -139,11 +143,19 @@ fn table<const N: usize>(lines: &[[String; N]]) -> String {
     text
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     let sysfs = Sysfs::of_this_machine()?;
+    match command {
+        Command::Record(what) => record::record(&sysfs, &what),
+        other => does(&sysfs, other).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// What ends when it is done.
+fn does(sysfs: &Sysfs, command: Command) -> Result<()> {
     let policy = |name: &str| -> Result<Policy> { sysfs.policy(name) };
     match command {
-        Command::List => list(&sysfs),
+        Command::List => list(sysfs),
         Command::Upgrade {
             policy: name,
             module,
@@ -173,14 +185,14 @@ fn run(command: Command) -> Result<()> {
             let (policy, new) = (policy(&name)?, module.as_deref());
             println!(
                 "{}",
-                canary::canary(&sysfs, &policy, &module::Kernel, new, whom)?
+                canary::canary(sysfs, &policy, &module::Kernel, new, whom)?
             );
             Ok(())
         }
         Command::Promote { policy: name } => {
             println!(
                 "{}",
-                canary::promote(&sysfs, &policy(&name)?, &module::Kernel)?
+                canary::promote(sysfs, &policy(&name)?, &module::Kernel)?
             );
             Ok(())
         }
@@ -203,12 +215,13 @@ fn run(command: Command) -> Result<()> {
             policy: name,
             command,
         } => task::run(policy(&name)?.number()?, &command),
+        Command::Record(_) => unreachable!("it has a status of its own"),
     }
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("enokictl: {error:#}");
             ExitCode::FAILURE

@@ -34,6 +34,16 @@ impl Sysfs {
         names.iter().map(|name| self.policy(name)).collect()
     }
 
+    /// What the kernel says of an error, which may be of that call or of an earlier one; and the
+    /// error.
+    pub(crate) fn refused(&self, error: std::io::Error, what: &str) -> anyhow::Error {
+        let words = fs::read_to_string(self.0.join("last_error")).unwrap_or_default();
+        match words.trim_end() {
+            "" => anyhow::Error::new(error).context(what.to_owned()),
+            words => anyhow::anyhow!("{what}: {words} ({error})"),
+        }
+    }
+
     /// The policy of that name.
     pub(crate) fn policy(&self, name: &str) -> Result<Policy> {
         let path = self.0.join(name);
