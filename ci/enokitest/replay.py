@@ -3,64 +3,65 @@
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from enokici import build as kernels
 from enokici.common import CHECKOUT, OUT, Failure
 
-from . import host_crates, machine, prepare
+from . import machine, prepare, userspace
 from .suite import Outcome
 from .tap import Results
 
-POLICIES = ("fifo", "wfq", "shinjuku", "locality", "arachne")
+POLICIES = ("fifo", "wfq", "shinjuku", "locality", "arachne", "echo")
 # A policy that does not do the same twice, as it looks at an address.
 FICKLE = "fickle"
 # A part of a line of a policy, and what it is in a copy that should be found out by that: a task gets a slice although
 # it is alone, which happens in every recording.
 CHANGED = ("{ Ns::ZERO } else { SLICE }", "{ SLICE } else { SLICE }")
+# What must be in these recordings, or they show little.
+NEEDED = {
+    "wfq-mix": ("reregister_init", "task_prio_changed"),
+    "shinjuku-mix": ("reregister_init",),
+    "locality-mix": ("parse_hint",),
+    "echo-mix": ("register_queue", "enter_queue", "parse_hint", "send", "reregister_init"),
+}
 PLACE = OUT / "replay"
 RECORDED = re.compile(r"\d+ calls as recorded \((\d+) in parts\)")
 
 
 def _source(policy: str) -> Path:
-    if policy == FICKLE:
-        return CHECKOUT / prepare.TESTS / "test_modules/enoki_fickle.rs"
+    if policy in (FICKLE, "echo"):
+        return CHECKOUT / prepare.TESTS / f"test_modules/enoki_{policy}.rs"
     return CHECKOUT / f"samples/rust/enoki_{policy}.rs"
 
 
-def _rustc(*words: str | Path) -> None:
-    crates = host_crates.build()
-    extern = ["-L", str(crates), "--extern", "zerocopy", "--extern", "zerocopy_derive"]
-    argv = ["rustc", "--edition", "2021", "-O", *extern, *map(str, words)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failure(f"{words[-1]} does not build: {done.stderr.strip()[-2000:]}")
-
-
-def programs() -> Path:
-    """Each policy as a program that runs a recording again, and a changed one; where they are."""
+def _changed() -> Path:
+    """The source of a policy of which a line is changed."""
     PLACE.mkdir(parents=True, exist_ok=True)
-    library = PLACE / "libenoki.rlib"
-    _rustc("--crate-name", "enoki", "--crate-type", "rlib", CHECKOUT / "tools/enoki-replay/libenoki.rs", "-o", library)
     changed = PLACE / "enoki_changed.rs"
     text, line = _source("fifo").read_text(), CHANGED[0]
     if text.count(line) != 1:
         raise Failure(f"enoki_fifo.rs does not have {line} exactly once")
     changed.write_text(text.replace(*CHANGED))
-    sources = {policy: _source(policy) for policy in (*POLICIES, FICKLE)} | {"changed": changed}
-    for policy, source in sources.items():
-        _rustc("--extern", f"enoki={library}", source, "-o", PLACE / policy)
-    return PLACE
+    return changed
 
 
-def again(program: Path, stream: Path) -> tuple[int, str]:
+def again(replayer: Path, recording: Path, *source: str | Path) -> tuple[int, str]:
     """Runs a recording again; how that ended, and what it said but for how long it took."""
-    argv = [str(program), "replay", str(stream)]
+    argv = [str(replayer), str(recording), *(["--source", str(*source)] if source else [])]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, re.sub(r", in [\d.]+ s", "", done.stdout + done.stderr).strip()
 
 
-def judge(place: Path, streams: list[tuple[str, Path]]) -> Results:
+def missing(replayer: Path, recording: Path) -> list[str]:
+    """The kinds of records that a recording should have and does not."""
+    done = subprocess.run([str(replayer), "--info", str(recording)], capture_output=True, text=True, check=False)
+    there = {line.split()[-1] for line in done.stdout.splitlines() if line}
+    return [kind for kind in NEEDED.get(recording.stem, ()) if kind not in there]
+
+
+def judge(replayer: Path, recordings: list[tuple[str, Path]]) -> Results:
     """Every recording of a policy that says what it does goes as it went, twice; the others are found out."""
     results = Results()
 
@@ -70,38 +71,61 @@ def judge(place: Path, streams: list[tuple[str, Path]]) -> Results:
         else:
             results.failed.append(f"{name}: {said[:2000]}")
 
-    for policy, stream in streams:
-        status, said = again(place / policy, stream)
+    changed = _changed()
+    for policy, recording in recordings:
+        status, said = again(replayer, recording, _source(policy))
         if policy == FICKLE:
-            check(status == 1 and "the policy answers slice" in said, stream.name, f"it was not found out: {said}")
+            check(status == 1 and "the policy answers slice" in said, recording.name, f"it was not found out: {said}")
             continue
-        check(status == 0 and bool(RECORDED.search(said)), stream.name, said)
-        check(again(place / policy, stream) == (status, said), f"{stream.name} once more", "is different")
+        check(status == 0 and bool(RECORDED.search(said)), recording.name, said)
+        check(again(replayer, recording, _source(policy)) == (status, said), f"{recording.name} once more", "is different")
         if policy == "fifo":
-            status, said = again(place / "changed", stream)
-            check(status == 1 and "then it was" in said, f"changed, {stream.name}", f"it was not found out: {said}")
+            status, said = again(replayer, recording, changed)
+            check(status == 1 and "then it was" in said, f"changed, {recording.name}", f"it was not found out: {said}")
     return results
+
+
+def debugged(replayer: Path, recording: Path) -> str:
+    """Has gdb stop in a pick of this recording of fifo; what is wrong with that, if anything."""
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=600, check=False)
+    printed = run([str(replayer), "--print", str(recording)]).stdout
+    picks = re.findall(r"^ *(\d+:\d+) .* pick_next_task task \d+", printed, re.M)
+    if not picks:
+        return "the recording has no picks"
+    source = _source("fifo")
+    line = next(number for number, line in enumerate(source.read_text().splitlines()) if "let cpu = ctx.cpu();" in line)
+    argv = [str(replayer), str(recording), "--source", str(source), "--break", picks[len(picks) // 2], "--ex", "bt 1"]
+    said = run(argv).stdout
+    stopped = re.findall(r"^#0 .*pick_next_task .* at .*enoki_fifo.rs:(\d+)$", said, re.M)
+    return "" if stopped == [str(line + 1)] else f"gdb did not stop in pick_next_task: {said[-2000:]}"
 
 
 def check(cpus: int) -> Outcome:
     """Records all policies on a machine of so many CPUs, and runs that again."""
-    kernel = kernels.build("debug")
-    place = programs()
-    recorded = place / str(cpus)
-    recorded.mkdir(exist_ok=True)
-    streams = []
+    kernel, replayer = kernels.build("debug"), userspace.replayer()
+    place = PLACE / str(cpus)
+    place.mkdir(parents=True, exist_ok=True)
+    recordings = []
     for policy in (*POLICIES, FICKLE):
         for load in ("pipe", "mix") if policy != FICKLE else ("pipe",):
-            streams.append((policy, recorded / f"{policy}-{load}.stream"))
-            streams[-1][1].unlink(missing_ok=True)
+            recordings.append((policy, place / f"{policy}-{load}.enoki"))
+            recordings[-1][1].unlink(missing_ok=True)
+    programs = [prepare.selftests(kernel), userspace.build()]
     ended = machine.boot(
-        [machine.GUEST / "recordings.sh", prepare.selftests(kernel), kernel / "test_modules", recorded, str(cpus)],
+        [machine.GUEST / "recordings.sh", *programs, kernel / "test_modules", place, str(cpus)],
         log=f"recordings-{cpus}.log",
         options=["--kernel", str(kernel), "--cpus", str(cpus), "--timeout", "1200"],
     )
     if ended.failure:
         return Outcome(Results(failed=[ended.failure]), str(ended.log.relative_to(CHECKOUT)))
-    results = judge(place, streams)
-    size = sum(os.path.getsize(stream) for _, stream in streams)
-    parts = sum(int(found[1]) for policy, stream in streams if (found := RECORDED.search(again(place / policy, stream)[1])))
-    return Outcome(results, f"{size / 1e6:.1f} MB of records, {parts} calls in parts")
+    results = judge(replayer, recordings)
+    wrong = debugged(replayer, place / "fifo-mix.enoki")
+    results.passed += not wrong
+    results.failed += [wrong] * bool(wrong)
+    for _, recording in recordings:
+        if kinds := missing(replayer, recording):
+            results.failed.append(f"{recording.name} has no {', '.join(kinds)}")
+    size = sum(os.path.getsize(recording) for _, recording in recordings)
+    said = [again(replayer, recording, _source(policy))[1] for policy, recording in recordings if policy != FICKLE]
+    parts = sum(int(found[1]) for found in map(RECORDED.search, said) if found)
+    return Outcome(results, f"{size / 1e6:.1f} MB of recordings, {parts} calls in parts")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from enokici.common import CACHE, CHECKOUT, OUT, Failure, locked, main_wrapper, say
 
-from . import machine
+from . import host_crates, machine, prepare
 from .suite import Outcome
 from .tap import Results, parse
 
@@ -24,18 +24,18 @@ HINTS, MANY_HINTS = 200_000, 10_000_000
 OVERLAPPING_HINTS = 100_000
 
 
-def _run(argv: list[str], **env: str) -> None:
-    done = subprocess.run(argv, cwd=CHECKOUT / "userspace", env={**os.environ, **env}, capture_output=True, text=True)
+def _run(argv: list[str], cwd: Path = CHECKOUT / "userspace", **env: str) -> None:
+    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode:
         raise Failure(f"{' '.join(argv[:3])} failed:\n{done.stderr.strip()}")
 
 
 def build() -> Path:
-    """Builds the library, its examples and enokictl; returns a directory with all that a guest needs."""
+    """Builds the library, its examples and the programs; returns a directory with all that a guest needs."""
     target = CACHE / "build/userspace"
     release = target / "release"
     with locked(CACHE / "build/userspace.lock", "building the user space"):
-        for what in (["--lib", "--examples"], ["--package", "enokictl"]):
+        for what in (["--lib", "--examples"], ["--package", "enokictl", "--package", "enoki-replay"]):
             _run(
                 ["cargo", "build", "--locked", "--quiet", "--release", *what],
                 CARGO_HOME=str(CACHE / "cargo"),
@@ -46,10 +46,33 @@ def build() -> Path:
         _run(["gcc", *flags, str(source), str(release / "libenoki_client.a"), "-o", str(program)])
         for path in (
             release / "examples/sender", program, release / "examples/flood", release / "examples/overlap",
-            release / "libenoki_client.so", release / "enokictl", CLIENT / "examples/sender.py", CLIENT / "python/enoki_client.py",
+            release / "libenoki_client.so", release / "enokictl", release / "enoki-replay",
+            CLIENT / "examples/sender.py", CLIENT / "examples/places.py", CLIENT / "python/enoki_client.py",
         ):  # fmt: skip
             _put(path, BUILT / path.parent.name / path.name)
     return BUILT
+
+
+def replayer() -> Path:
+    """Builds enoki-replay and libEnoki for user space, where it looks for that; returns the program."""
+    built = build()
+    place, tools = built / "libenoki", CHECKOUT / "tools/enoki-replay"
+    crates = host_crates.build()
+    sources = sorted([*tools.glob("*.rs"), *(CHECKOUT / "rust/enoki").glob("*.rs")])
+    made_of = "".join([str(crates), *(source.read_text() for source in sources)])
+
+    def make(scratch: Path) -> Path:
+        made = scratch / "made"
+        shutil.copytree(crates, made)
+        argv = ["rustc", "--edition", "2021", "-O", "-g", "--crate-name", "enoki", "--crate-type", "rlib", "-L", "."]
+        _run([*argv, "--extern", "zerocopy", "--extern", "zerocopy_derive", str(tools / "libenoki.rs")], cwd=made)
+        return made
+
+    library = prepare.built_once("libenoki", made_of, make)
+    for path in (*library.iterdir(), *(CHECKOUT / "samples/rust").glob("enoki_*.rs")):
+        if path.suffix in (".rlib", ".so", ".rs"):
+            _put(path, place / path.name)
+    return built / "release/enoki-replay"
 
 
 def workloads() -> Path:
@@ -147,7 +170,8 @@ def _judged(ended: machine.Ended, results: Results) -> Outcome:
 
 def main() -> int:
     """make userspace."""
-    say(f"the client library, its examples and enokictl are in {build().relative_to(CHECKOUT)}/")
+    replayer()
+    say(f"the client library, its examples, enokictl and enoki-replay are in {BUILT.relative_to(CHECKOUT)}/")
     return 0
 
 

@@ -1,36 +1,57 @@
 #!/bin/bash
-# Runs in the guest: recordings.sh PROGRAMS TEST_MODULES WHERE CPUS
-# Records each policy, while two tasks pass a byte to and fro and while many do different things.
+# Runs in the guest: recordings.sh SELFTESTS USERSPACE TEST_MODULES WHERE CPUS
+# Records each policy, while two tasks pass a byte to and fro, and while many do different things, one
+# of which is to replace the policy.
 set -uo pipefail
-programs=$1 modules=$2 where=$3 cpus=$4
+selftests=$1 userspace=$2 modules=$3 where=$4 cpus=$5
 status=0
+export PATH=$userspace/release:$PATH ENOKI_CLIENT_LIBRARY=$userspace/release/libenoki_client.so
 
 record() {
-	local name=$1 id=$2
+	local name=$1 policy=$2
 	shift 2
-	"$programs/enoki_tape" "$where/$name.stream" "$id" "$@" >/dev/null || {
+	enokictl record --output "$where/$name.enoki" --lossless --policy "$policy" -- "$@" >/dev/null || {
 		echo "$name: status $?"
 		status=1
 	}
 }
 
+# The same module by another name, of as many letters.
+renamed() {
+	local name other
+	name=$(basename "$1" .ko) other=${name%?}2
+	sed "s/$name\\x00/$other\\x00/g" "$1" >"/tmp/$other.ko"
+	echo "/tmp/$other.ko"
+}
+
 # shellcheck disable=SC2016  # expanded by the shell that runs it
-mix='for i in 1 2 3 4 5 6; do
+mix='policy=$1 module=$2 hints=$3
+hackbench -g 1 -f 3 -l 40 >/dev/null &
+stress-ng -q --cpu 1 --cpu-ops 3 --switch 1 --switch-ops 500 &
+for i in 1 2 3 4 5 6; do
 	(for j in 1 2 3 4; do /bin/true; sleep 0.0$j; done) &
 done
 for i in 1 2 3; do
 	(x=0; while [ $x -lt 1500 ]; do x=$((x + 1)); done; renice -n $i $$ >/dev/null) &
 done
-wait'
+[ -z "$hints" ] || $hints >/dev/null &
+enokictl upgrade "$policy" "$module" && wait'
 
-for policy in fifo wfq shinjuku locality arachne fickle; do
-	if [ $policy = fickle ]; then
-		insmod "$modules/enoki_fickle.ko" || status=1
-	else
-		modprobe enoki_$policy || status=1
-	fi
+for policy in fifo wfq shinjuku locality arachne echo fickle; do
+	hints=
+	case $policy in
+	echo) hints="$userspace/examples/sender well" ;;
+	locality) hints="$userspace/examples/places.py 20" ;;
+	esac
+	case $policy in
+	echo | fickle) module=$modules/enoki_$policy.ko ;;
+	*) module=$(modinfo -n enoki_$policy) ;;
+	esac
+	insmod "$module" || status=1
 	id=$(cat /sys/kernel/sched_enoki/$policy/id) || status=1
-	record $policy-pipe "$id" "$programs/pipe_bench" "$id" 0 $((cpus > 1)) 500 1
-	[ $policy = fickle ] || record $policy-mix "$id" "$programs/enoki_run" "$id" sh -c "$mix"
+	record $policy-pipe $policy "$selftests/pipe_bench" "$id" 0 $((cpus > 1)) 500 1
+	[ $policy != fickle ] || continue
+	module=$(renamed "$module")
+	record $policy-mix $policy enokictl run $policy sh -c "$mix" mix $policy "$module" "$hints"
 done
 exit $status

@@ -11,9 +11,14 @@ from enokitest import replay
 GOOD = "fifo 1: 10 calls as recorded (2 in parts), 5 locks, 3 tasks"
 
 
-def program(path: Path, words: str, status: int) -> None:
-    path.write_text(f"#!/bin/sh\necho '{words}'\nexit {status}\n")
-    path.chmod(0o755)
+# Answers by the recording's name, and by the source if one is given.
+PROGRAM = """#!/bin/sh
+case $1,$3 in
+%s
+*) exit 9 ;;
+esac
+"""
+FOUND_OUT = "echo 'the policy answers slice 5; then it was 4'; exit 1"
 
 
 class Judge(unittest.TestCase):
@@ -21,41 +26,38 @@ class Judge(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory(dir=CHECKOUT)
         self.addCleanup(scratch.cleanup)
         self.place = Path(scratch.name)
-        program(self.place / "changed", "the policy answers task 5; then it was 4", 1)
-        program(self.place / "fickle", "the policy answers slice 5; then it was 4", 1)
+        self.enterContext(mock.patch.object(replay, "PLACE", self.place))
 
-    def judged(self, *policies: str) -> tuple[int, list[str]]:
-        streams = [(policy, self.place / f"{policy}.stream") for policy in policies]
-        results = replay.judge(self.place, streams)
+    def judged(self, policies: tuple[str, ...], **does: str) -> tuple[int, list[str]]:
+        """What is made of these recordings, if the program does that with each or with a changed policy."""
+        cases = {"*,*/enoki_changed.rs": does.pop("changed", FOUND_OUT)}
+        cases |= {f"*/{policy}.enoki,*": command for policy, command in ({"fickle": FOUND_OUT} | does).items()}
+        replayer = self.place / "replayer"
+        replayer.write_text(PROGRAM % "\n".join(f"{case}) {command} ;;" for case, command in cases.items()))
+        replayer.chmod(0o755)
+        results = replay.judge(replayer, [(policy, self.place / f"{policy}.enoki") for policy in policies])
         return results.passed, results.failed
 
     def test_good(self) -> None:
-        program(self.place / "fifo", GOOD + ", in 0.25 s", 0)
-        self.assertEqual(self.judged("fifo", "fickle"), (4, []))
+        self.assertEqual(self.judged(("fifo", "fickle"), fifo=f"echo '{GOOD}, in 0.25 s'"), (4, []))
 
     def test_different(self) -> None:
-        program(self.place / "wfq", "record 9 of CPU 0", 1)
-        passed, failed = self.judged("wfq")
+        judged = self.judged(("wfq",), wfq="echo 'record 9 of CPU 0'; exit 1")
         # Twice the same, at least.
-        self.assertEqual((passed, failed), (1, ["wfq.stream: record 9 of CPU 0"]))
+        self.assertEqual(judged, (1, ["wfq.enoki: record 9 of CPU 0"]))
 
     def test_once_more(self) -> None:
-        path = self.place / "wfq"
-        program(path, GOOD + "$(date +%N)", 0)
-        path.write_text(path.read_text().replace("'", '"'))
-        self.assertEqual(self.judged("wfq"), (1, ["wfq.stream once more: is different"]))
+        judged = self.judged(("wfq",), wfq=f'echo "{GOOD} $(date +%N)"')
+        self.assertEqual(judged, (1, ["wfq.enoki once more: is different"]))
 
     def test_not_found_out(self) -> None:
-        for name in ("fifo", "changed", "fickle"):
-            program(self.place / name, GOOD, 0)
-        passed, failed = self.judged("fifo", "fickle")
+        same = f"echo '{GOOD}'"
+        passed, failed = self.judged(("fifo", "fickle"), fifo=same, fickle=same, changed=same)
         self.assertEqual((passed, len(failed)), (2, 2))
 
     def test_line_to_change(self) -> None:
         with (
             mock.patch.object(replay, "CHANGED", ("no such line", "")),
-            mock.patch.object(replay, "_rustc"),
-            mock.patch.object(replay, "PLACE", self.place),
             self.assertRaisesRegex(replay.Failure, "does not have no such line exactly once"),
         ):
-            replay.programs()
+            replay.judge(self.place, [])
