@@ -250,7 +250,7 @@ pub fn is_asked(event: u8) -> bool {
 }
 
 /// A call of the policy, with all that belongs to it; or one record that is none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     /// The call, or the other record.
     pub record: Record,

@@ -42,6 +42,8 @@ use std::{
     thread,
 };
 
+mod threads;
+
 /// So many records are read before a call is begun that cannot be made as a whole.
 const READ_AHEAD: usize = 1 << 20;
 /// So many of the latest calls are shown when something is wrong.
@@ -76,6 +78,8 @@ struct Shared {
     locks: Numbers<u64>,
     /// And the other way round, with how often each was taken.
     taken: Numbers<(u64, u64)>,
+    /// Those that are taken by calls beside each other.
+    held: Numbers<()>,
     nr_timers: u32,
     /// Lines of the policy's log.
     lines: Vec<String>,
@@ -84,6 +88,18 @@ struct Shared {
 }
 
 impl Shared {
+    /// Takes a lock beside others, if it is free and its turn. Returns whether it did.
+    fn take_if_free(&mut self, lock: u64, nth: u64) -> bool {
+        if self.taken(lock) != nth || self.held.contains_key(&lock) {
+            return false;
+        }
+        self.held.insert(lock, ());
+        if let Some((_, taken)) = self.taken.get_mut(&lock) {
+            *taken += 1;
+        }
+        true
+    }
+
     /// How often a lock was taken.
     fn taken(&self, lock: u64) -> u64 {
         self.taken.get(&lock).map_or(0, |(_, taken)| *taken)
@@ -175,8 +191,19 @@ impl InCall {
     }
 }
 
+/// How a thread runs a recording again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Not at all: it simulates.
+    None,
+    /// All that calls have in common is its own.
+    Alone,
+    /// In a call, beside others that go on.
+    Beside,
+}
+
 thread_local! {
-    static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    static MODE: Cell<Mode> = const { Cell::new(Mode::None) };
     static SHARED: RefCell<Shared> = RefCell::default();
     static IN_CALL: RefCell<InCall> = RefCell::default();
     static BESIDE: RefCell<Option<Beside>> = const { RefCell::new(None) };
@@ -188,9 +215,13 @@ static LEFT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 /// Lends what the policy meets, if it is run again; never while the policy is called.
 #[inline]
 fn with<R>(f: impl FnOnce(&mut InCall, &mut Shared) -> R) -> Option<R> {
-    ACTIVE
-        .get()
-        .then(|| IN_CALL.with_borrow_mut(|now| SHARED.with_borrow_mut(|shared| f(now, shared))))
+    match MODE.get() {
+        Mode::None => None,
+        Mode::Alone => {
+            Some(IN_CALL.with_borrow_mut(|now| SHARED.with_borrow_mut(|shared| f(now, shared))))
+        }
+        Mode::Beside => Some(threads::with(f)),
+    }
 }
 
 pub(crate) fn nr_cpus() -> Option<u32> {
@@ -242,7 +273,7 @@ pub(crate) fn take_lock(number: u64) {
             ));
             return None;
         }
-        if *taken == record.arg {
+        if MODE.get() == Mode::Alone && *taken == record.arg {
             *taken += 1;
             return None;
         }
@@ -253,8 +284,22 @@ pub(crate) fn take_lock(number: u64) {
     }
 }
 
+/// A lock is free again.
+#[inline]
+pub(crate) fn unlock(number: u64) {
+    if MODE.get() != Mode::Beside {
+        return;
+    }
+    if let Some(lock) = with(|_, shared| shared.locks.get(&number).copied()).flatten() {
+        threads::unlocked(lock);
+    }
+}
+
 #[cold]
 fn wait_for_lock(lock: u64, nth: u64) {
+    if MODE.get() == Mode::Beside {
+        return threads::wait_for_lock(lock, nth);
+    }
     let beside = BESIDE.with_borrow(|beside| {
         beside
             .as_ref()
@@ -447,7 +492,7 @@ impl Suspended {
             };
             SHARED.set(shared);
             BESIDE.set(Some(beside));
-            ACTIVE.set(true);
+            MODE.set(Mode::Alone);
             let (answer, wrong) = make_here(&job, asked);
             // Nobody may be there any more.
             let _ = beside_says.send((Said::Done(answer, wrong), SHARED.take()));
@@ -549,6 +594,10 @@ struct Token {
     gone: bool,
     /// Its memory was freed then.
     freed: bool,
+    /// How many calls beside each other are about it.
+    used: u32,
+    /// One of them has it on loan.
+    lent: bool,
 }
 
 /// Why a recording cannot be run again, or not any further.
@@ -658,7 +707,7 @@ impl<R: Read> Replay<R> {
             nr_timers: ops.nr_timers,
             ..Shared::default()
         });
-        ACTIVE.set(true);
+        MODE.set(Mode::Alone);
         let nr_cpus = tapes.nr_cpus();
         Ok(Replay {
             tapes,
@@ -700,6 +749,16 @@ impl<R: Read> Replay<R> {
                 break;
             }
         }
+        self.at_the_end().map(|()| &self.report)
+    }
+
+    /// Whether such a record is a call that the policy is called for.
+    fn is_call(event: u8) -> bool {
+        event < event::REREGISTER_PREP
+    }
+
+    /// All has been read, and nothing goes on: is anything left?
+    fn at_the_end(&mut self) -> Result<(), Error> {
         let mut left = String::new();
         for cpu in 0..self.tapes.nr_cpus() {
             let turn = self.turn(cpu)?;
@@ -712,7 +771,7 @@ impl<R: Read> Replay<R> {
             }
         }
         if left.is_empty() {
-            return Ok(&self.report);
+            return Ok(());
         }
         Err(Error::Stuck(format!(
             "it cannot be run again any further, records are missing:{left}"
@@ -1084,6 +1143,8 @@ impl<R: Read> Replay<R> {
             granted: false,
             gone: false,
             freed: false,
+            used: 0,
+            lent: false,
         };
         match self.tokens.get_mut(slot as usize) {
             // Its keys are still about.
@@ -1102,7 +1163,8 @@ impl<R: Read> Replay<R> {
 
     fn free_if_gone(&mut self, slot: u32) {
         let token = &mut self.tokens[slot as usize];
-        if !token.gone || !token.freed || token.granted || token.raw.is_null() {
+        let unused = token.gone && token.freed && !token.granted && token.used == 0;
+        if !unused || token.raw.is_null() {
             return;
         }
         // SAFETY: The class freed it then, and the policy has done as it did then.
@@ -1112,6 +1174,43 @@ impl<R: Read> Replay<R> {
             self.tasks.remove(&token.task);
         }
         self.free.push(slot);
+    }
+
+    /// A call is about to be made beside others. Returns the slot of the token that it is about.
+    fn use_token(&mut self, job: &Job) -> Option<u32> {
+        // SAFETY: It was found just now.
+        let slot = unsafe { job.task.as_ref() }?.slot;
+        let token = &mut self.tokens[slot as usize];
+        token.used += 1;
+        token.lent = is_lent(job.event) && !token.granted;
+        Some(slot)
+    }
+
+    /// Whether the next call on a CPU would change a token that another call has on loan: the class
+    /// had it to itself until that was over.
+    fn waits_for_loan(&mut self, cpu: usize) -> bool {
+        let Some(call) = self.tapes.next(cpu) else {
+            return false;
+        };
+        // What the class writes into tokens before the call, and the token that it passes.
+        let event = call.record.event;
+        let changes = |more: &&Record| {
+            matches!(more.event, event::INFO | event::RUNTIME) || is_prev(event, more)
+        };
+        let about = call.before.iter().filter(changes).map(|more| more.task);
+        let passed = is_passed(event).then_some(call.record.task);
+        about.chain(passed).any(|task| {
+            let slot = self.tasks.get(&task);
+            slot.is_some_and(|&slot| self.tokens[slot as usize].lent)
+        })
+    }
+
+    /// It is over; `lent`: it was on loan.
+    fn free_after_use(&mut self, slot: u32, lent: bool) {
+        let token = &mut self.tokens[slot as usize];
+        token.used -= 1;
+        token.lent &= !lent;
+        self.free_if_gone(slot);
     }
 
     /// A token that the class has.
@@ -1389,11 +1488,11 @@ impl<R: Read> Drop for Replay<R> {
             LEFT.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .extend(left);
-            ACTIVE.set(false);
+            MODE.set(Mode::None);
             return;
         }
         self.retire();
-        ACTIVE.set(false);
+        MODE.set(Mode::None);
     }
 }
 
@@ -1404,6 +1503,34 @@ fn has_turn(event: u8) -> bool {
             event,
             event::BALANCE | event::BALANCE_ERR | event::TASK_RESCUED
         )
+}
+
+/// Whether the token of a call's task is passed with it; others name their task, or answer it.
+fn is_passed(event: u8) -> bool {
+    is_lent(event)
+        || matches!(
+            event,
+            event::TASK_NEW
+                | event::TASK_WAKEUP
+                | event::TASK_PREEMPT
+                | event::TASK_YIELD
+                | event::TASK_MIGRATED
+                | event::PNT_ERR
+        )
+}
+
+/// Whether a call has a token only until it is over.
+fn is_lent(event: u8) -> bool {
+    matches!(
+        event,
+        event::TASK_BLOCKED
+            | event::TASK_DEAD
+            | event::TASK_DEPARTED
+            | event::SELECT_TASK_RQ
+            | event::TASK_TICK
+            | event::WAKEUP_PREEMPT
+            | event::PARSE_HINT
+    )
 }
 
 /// Whether that is the token that pick_next_task is given.
@@ -1492,6 +1619,8 @@ struct Options {
     /// The version of the policy that was recorded, if that is known.
     version: Option<String>,
     stop: Option<Stop>,
+    /// With a thread for each CPU.
+    threads: bool,
 }
 
 impl Options {
@@ -1500,6 +1629,7 @@ impl Options {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--version" => options.version = Some(args.next()?),
+                "--threads" => options.threads = true,
                 "--break" => options.stop = Some(Stop::parse(&args.next()?)?),
                 _ if options.path.is_empty() => options.path = arg,
                 _ => return None,
@@ -1517,15 +1647,20 @@ fn replay<S: Scheduler>(ops: Ops<S>, options: &Options) -> Result<(), Error> {
             S::VERSION
         )));
     }
-    let from: Box<dyn Read> = match options.path.as_str() {
+    let from: Box<dyn Read + Send> = match options.path.as_str() {
         "-" => Box::new(io::stdin()),
         path => Box::new(File::open(path)?),
     };
-    let mut replay = Replay::new(ops, BufReader::with_capacity(1 << 20, from))?;
+    let from: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(1 << 20, from));
+    let mut replay = Replay::new(ops, from)?;
     replay.stop = options.stop;
     let started = std::time::Instant::now();
-    let ended = replay.run().map(|_| ());
-    let report = &replay.report;
+    let (report, ended) = if options.threads {
+        replay.run_threads()
+    } else {
+        let ended = replay.run().map(|_| ());
+        (replay.report, ended)
+    };
     println!(
         "{} {}: {} calls as recorded ({} in parts), {} locks, {} tasks, in {:.2} s",
         S::NAME,
@@ -1549,7 +1684,7 @@ pub fn main<S: Scheduler>(ops: Ops<S>) {
     }
     let Some(options) = Options::parse(args) else {
         eprintln!(
-            "usage: {} replay STREAM [--version VERSION] [--break WHERE]",
+            "usage: {} replay STREAM [--version VERSION] [--break WHERE] [--threads]",
             S::NAME
         );
         std::process::exit(2);

@@ -333,7 +333,10 @@ macro_rules! new_lock {
 
 /// A lock that is held, until this is dropped.
 #[must_use = "the lock unlocks immediately when the guard is unused"]
-pub struct Guard<'a, T>(MutexGuard<'a, T>);
+pub struct Guard<'a, T> {
+    guard: MutexGuard<'a, T>,
+    number: u64,
+}
 
 impl<'a, T> Guard<'a, T> {
     /// # Safety
@@ -341,11 +344,19 @@ impl<'a, T> Guard<'a, T> {
     /// None; the kernel's has to know the policy.
     pub(crate) unsafe fn new(lock: &'a Lock<T>, _es: *mut RawSched) -> Guard<'a, T> {
         replay::take_lock(lock.number);
-        Guard(
-            lock.value
+        Guard {
+            guard: lock
+                .value
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        )
+            number: lock.number,
+        }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        replay::unlock(self.number);
     }
 }
 
@@ -353,13 +364,13 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.guard
     }
 }
 
 impl<T: Unpin> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        &mut self.guard
     }
 }
 
