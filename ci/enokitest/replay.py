@@ -27,6 +27,7 @@ NEEDED = {
     "echo-mix": ("register_queue", "enter_queue", "parse_hint", "send", "reregister_init"),
 }
 PLACE = OUT / "replay"
+PARTS = re.compile(r" \(\d+ in parts\)")
 RECORDED = re.compile(r"\d+ calls as recorded \((\d+) in parts\)")
 
 
@@ -47,9 +48,9 @@ def _changed() -> Path:
     return changed
 
 
-def again(replayer: Path, recording: Path, *source: str | Path) -> tuple[int, str]:
+def again(replayer: Path, recording: Path, source: Path, *options: str) -> tuple[int, str]:
     """Runs a recording again; how that ended, and what it said but for how long it took."""
-    argv = [str(replayer), str(recording), *(["--source", str(*source)] if source else [])]
+    argv = [str(replayer), str(recording), "--source", str(source), *options]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, re.sub(r", in [\d.]+ s", "", done.stdout + done.stderr).strip()
 
@@ -79,6 +80,9 @@ def judge(replayer: Path, recordings: list[tuple[str, Path]]) -> Results:
             continue
         check(status == 0 and bool(RECORDED.search(said)), recording.name, said)
         check(again(replayer, recording, _source(policy)) == (status, said), f"{recording.name} once more", "is different")
+        threads, beside = again(replayer, recording, _source(policy), "--threads")
+        same = PARTS.sub("", beside) == PARTS.sub("", said)
+        check(threads == status and same, f"{recording.name} with threads", beside)
         if policy == "fifo":
             status, said = again(replayer, recording, changed)
             check(status == 1 and "then it was" in said, f"changed, {recording.name}", f"it was not found out: {said}")

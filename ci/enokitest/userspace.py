@@ -58,7 +58,7 @@ def replayer() -> Path:
     built = build()
     place, tools = built / "libenoki", CHECKOUT / "tools/enoki-replay"
     crates = host_crates.build()
-    sources = sorted([*tools.glob("*.rs"), *(CHECKOUT / "rust/enoki").glob("*.rs")])
+    sources = sorted([*tools.rglob("*.rs"), *(CHECKOUT / "rust/enoki").glob("*.rs")])
     made_of = "".join([str(crates), *(source.read_text() for source in sources)])
 
     def make(scratch: Path) -> Path:

@@ -50,6 +50,9 @@ struct Arguments {
     /// Have gdb do that where it stops first, and end then; can be given several times
     #[arg(long = "ex", value_name = "COMMAND", requires = "stop")]
     commands: Vec<String>,
+    /// Run it with a thread for each CPU, so that calls overlap as they did
+    #[arg(long, conflicts_with = "what")]
+    threads: bool,
     /// Print from so many seconds after the beginning
     #[arg(long, value_name = "SECONDS", requires = "print")]
     from: Option<f64>,
@@ -118,7 +121,7 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         return debug::debug(&program, &stream, stop, &arguments.commands);
     }
     let program = program::build(&policy.name, source, false)?;
-    run::again(&mut recording, policy, &program)
+    run::again(&mut recording, policy, &program, arguments.threads)
 }
 
 fn main() -> ExitCode {

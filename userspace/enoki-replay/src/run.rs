@@ -34,14 +34,16 @@ pub(crate) fn complete(recording: &Opened) -> ExitCode {
     status
 }
 
-/// Has a policy's program run it again.
+/// Has a policy's program run it again; with `threads`, with one for each CPU.
 pub(crate) fn again(
     recording: &mut Opened,
     policy: &Policy,
     program: &Program,
+    threads: bool,
 ) -> Result<ExitCode> {
     let mut child = Command::new(&program.file)
         .args(["replay", "-", "--version", &policy.version])
+        .args(threads.then_some("--threads"))
         .stdin(Stdio::piped())
         .spawn()
         .with_context(|| program.file.display().to_string())?;
