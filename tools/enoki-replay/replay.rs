@@ -743,18 +743,13 @@ impl<R: Read> Replay<R> {
             if !went_on
                 && !(few && self.tapes.more()?)
                 && !self.begin_one()?
-                && !self.tapes.more()?
                 && !self.upgrade()?
+                && !self.tapes.more()?
             {
                 break;
             }
         }
         self.at_the_end().map(|()| &self.report)
-    }
-
-    /// Whether such a record is a call that the policy is called for.
-    fn is_call(event: u8) -> bool {
-        event < event::REREGISTER_PREP
     }
 
     /// All has been read, and nothing goes on: is anything left?
@@ -1016,7 +1011,6 @@ impl<R: Read> Replay<R> {
         }
     }
 
-    /// Another instance of the policy is in office.
     /// Another instance is in office, which may be one of which that is known already.
     fn office(&mut self, record: &Record) -> Result<(), Error> {
         if record.task == self.instance {
@@ -1517,6 +1511,11 @@ fn is_passed(event: u8) -> bool {
                 | event::TASK_MIGRATED
                 | event::PNT_ERR
         )
+}
+
+/// Whether the policy is called for such a record.
+fn is_call(event: u8) -> bool {
+    event < event::REREGISTER_PREP
 }
 
 /// Whether a call has a token only until it is over.

@@ -11,8 +11,8 @@
 //! recording alone, and its services are answered in the same way; see [`Held`].
 
 use super::{
-    make_here, Call, Error, InCall, Mode, Record, Replay, Report, Shared, Turn, IN_CALL, LEFT,
-    MODE, READ_AHEAD, SHARED,
+    is_call, is_lent, make_here, Call, Error, InCall, Mode, Record, Replay, Report, Shared, Turn,
+    IN_CALL, LEFT, MODE, READ_AHEAD, SHARED,
 };
 use std::{
     cell::RefCell,
@@ -166,7 +166,8 @@ impl State {
     }
 
     fn next_move(&mut self) -> Result<bool, Error> {
-        if self.replay.tapes.more()? {
+        let few = self.replay.tapes.nr_read() < READ_AHEAD;
+        if few && self.replay.tapes.more()? {
             return Ok(true);
         }
         if self.calls.is_empty() {
@@ -177,7 +178,7 @@ impl State {
                 }
             }
         }
-        Ok(false)
+        Ok(self.replay.tapes.more()?)
     }
 
     /// Takes the next call on a CPU, if that may begin.
@@ -224,7 +225,7 @@ impl Threads {
             held.moved();
             return held;
         }
-        if !Replay::<Source>::is_call(call.record.event) {
+        if !is_call(call.record.event) {
             if let Err(error) = replay.make(&mut call) {
                 held.ends(Err(error));
             }
@@ -252,7 +253,7 @@ impl Threads {
         state.calls.remove(&cpu);
         let checked = state.replay.check(&call, &answer, wrong);
         if let Some(slot) = slot {
-            let lent = super::is_lent(call.record.event);
+            let lent = is_lent(call.record.event);
             state.replay.free_after_use(slot, lent);
         }
         if let Err(error) = checked {
