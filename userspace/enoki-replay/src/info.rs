@@ -2,7 +2,10 @@
 
 use crate::Opened;
 use anyhow::Result;
-use enoki_trace::records::{self, Record};
+use enoki_trace::{
+    records::{self, Record},
+    Policy,
+};
 use std::collections::BTreeMap;
 
 /// Says what is known of a recording, and counts what is in it.
@@ -15,7 +18,8 @@ pub(crate) fn info(recording: &mut Opened) -> Result<()> {
     if !head.command.is_empty() {
         println!("while this ran: {}", head.command.join(" "));
     }
-    for policy in &head.policies {
+    let policies: Vec<Policy> = recording.policies().cloned().collect();
+    for policy in &policies {
         println!(
             "policy {} (number {}), version {}, from module {}",
             policy.name, policy.id, policy.version, policy.module
@@ -53,10 +57,7 @@ pub(crate) fn info(recording: &mut Opened) -> Result<()> {
         println!("CPU {cpu}: {nr} records");
     }
     for ((policy, event), nr) in counts {
-        let of = head
-            .policies
-            .iter()
-            .find(|known| known.id == u32::from(policy));
+        let of = policies.iter().find(|known| known.id == u32::from(policy));
         let of = of.map_or("", |policy| &policy.name);
         println!("{nr:10}  {of} {}", records::name(event));
     }

@@ -68,7 +68,7 @@ struct Arguments {
 }
 
 /// The policy that is meant.
-fn choose<'h>(policies: &'h [Policy], of: Option<&str>) -> Result<&'h Policy> {
+fn choose<'h>(policies: &[&'h Policy], of: Option<&str>) -> Result<&'h Policy> {
     let names = || {
         let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
         names.join(", ")
@@ -76,6 +76,7 @@ fn choose<'h>(policies: &'h [Policy], of: Option<&str>) -> Result<&'h Policy> {
     match (of, policies) {
         (Some(name), _) => policies
             .iter()
+            .copied()
             .find(|policy| policy.name == name)
             .with_context(|| format!("the recording is not of policy {name} but of {}", names())),
         (None, [policy]) => Ok(policy),
@@ -92,7 +93,8 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         info::info(&mut recording)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let head = recording.head().clone();
+    let policies: Vec<Policy> = recording.policies().cloned().collect();
+    let policies: Vec<&Policy> = policies.iter().collect();
     if arguments.print {
         let only = print::Only {
             from: arguments.from,
@@ -100,14 +102,14 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
             cpu: arguments.cpu,
             task: arguments.task,
             policy: match &arguments.of {
-                Some(name) => Some(choose(&head.policies, Some(name))?.id as u8),
+                Some(name) => Some(choose(&policies, Some(name))?.id as u8),
                 None => None,
             },
         };
         print::print(&mut recording, &only, &mut std::io::stdout().lock())?;
         return Ok(run::complete(&recording));
     }
-    let policy = choose(&head.policies, arguments.of.as_deref())?;
+    let policy = choose(&policies, arguments.of.as_deref())?;
     if let Some(to) = &arguments.stream {
         run::stream(&mut recording, policy.id, to).with_context(|| to.display().to_string())?;
         return Ok(run::complete(&recording));
@@ -159,6 +161,7 @@ mod tests {
             ..Policy::default()
         };
         let policies = [policy("fifo"), policy("wfq")];
+        let policies = policies.iter().collect::<Vec<_>>();
         assert_eq!(choose(&policies, Some("wfq")).unwrap().name, "wfq");
         assert_eq!(choose(&policies[..1], None).unwrap().name, "fifo");
         for (policies, of, words) in [

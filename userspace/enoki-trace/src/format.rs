@@ -96,6 +96,8 @@ pub struct Ending {
     pub status: Option<i32>,
     /// That the kernel stopped it before.
     pub stopped: bool,
+    /// The policies that there were then.
+    pub policies: Vec<Policy>,
 }
 
 /// The last frame of a file.

@@ -1,8 +1,8 @@
 //! Reads a file, whatever is in it.
 
 use crate::format::{
-    le32, le64, wrong, Ending, Frame, FrameHead, Head, Index, Kind, END, MAGIC, MAX_HEAD, PREFIX,
-    SUFFIX, VERSION,
+    le32, le64, wrong, Ending, Frame, FrameHead, Head, Index, Kind, Policy, END, MAGIC, MAX_HEAD,
+    PREFIX, SUFFIX, VERSION,
 };
 use crate::records::{self, Record};
 use crate::writer::PIECE_HEAD;
@@ -177,6 +177,15 @@ impl<R: Read + Seek> Recording<R> {
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The policies that it may have records of: those that there were when it began, and others
+    /// that there were when it ended.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        let begun = &self.head.policies;
+        let ended = self.ending().map_or(&[][..], |ending| &ending.policies);
+        let is_new = |policy: &&Policy| begun.iter().all(|known| known.id != policy.id);
+        begun.iter().chain(ended.iter().filter(is_new))
     }
 
     /// How it ended, if that is in the file.

@@ -41,6 +41,7 @@ fn ending() -> Ending {
         seconds: 1.5,
         status: Some(3),
         stopped: false,
+        policies: head().policies,
     }
 }
 

@@ -121,9 +121,14 @@ fn file_text(path: &str) -> String {
         .to_owned()
 }
 
+fn describe_all(policies: &[Policy]) -> Result<Vec<enoki_trace::Policy>> {
+    let modules = Path::new("/sys/module");
+    let described = policies.iter().map(|policy| describe(policy, modules));
+    described.collect()
+}
+
 /// What is known before it begins.
 fn head(what: &What, policies: &[Policy], tapes: &Tapes) -> Result<Head> {
-    let modules = Path::new("/sys/module");
     Ok(Head {
         program: concat!("enokictl ", env!("CARGO_PKG_VERSION")).to_owned(),
         kernel: format!(
@@ -138,10 +143,7 @@ fn head(what: &What, policies: &[Policy], tapes: &Tapes) -> Result<Head> {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
         command: what.command.clone(),
-        policies: policies
-            .iter()
-            .map(|policy| describe(policy, modules))
-            .collect::<Result<_>>()?,
+        policies: describe_all(policies)?,
         ..Head::new(tapes.len())
     })
 }
@@ -249,11 +251,18 @@ pub(crate) fn record(sysfs: &Sysfs, what: &What) -> Result<ExitCode> {
         );
     }
     let status = child.map(|mut child| child.wait()).transpose()?;
+    // One that goes at this moment is none of them.
+    let there = if all {
+        sysfs.policies().unwrap_or_default()
+    } else {
+        policies
+    };
     let ending = Ending {
         lost: (0..tapes.len()).map(|cpu| tapes.lost(cpu)).collect(),
         seconds,
         status: status.and_then(|status| status.code()),
         stopped: tapes.stopped(),
+        policies: describe_all(&there).unwrap_or_default(),
     };
     let records = writer.records();
     done.and_then(|()| writer.finish(&ending))
