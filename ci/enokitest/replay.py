@@ -114,7 +114,7 @@ def check(cpus: int) -> Outcome:
         for load in ("pipe", "mix") if policy != FICKLE else ("pipe",):
             recordings.append((policy, place / f"{policy}-{load}.enoki"))
             recordings[-1][1].unlink(missing_ok=True)
-    programs = [prepare.selftests(kernel), userspace.build()]
+    programs = [prepare.selftests(kernel), userspace.BUILT]
     ended = machine.boot(
         [machine.GUEST / "recordings.sh", *programs, kernel / "test_modules", place, str(cpus)],
         log=f"recordings-{cpus}.log",

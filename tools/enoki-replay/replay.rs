@@ -30,9 +30,8 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     fmt,
-    fs::File,
     hash::{BuildHasherDefault, Hasher},
-    io::{self, BufReader, Read},
+    io::{self, Read},
     mem::{self, MaybeUninit},
     ptr,
     sync::{
@@ -42,7 +41,13 @@ use std::{
     thread,
 };
 
+mod job;
+mod program;
 mod threads;
+
+use job::{Answer, Job};
+use program::enoki_break;
+pub use program::{main, Stop};
 
 /// So many records are read before a call is begun that cannot be made as a whole.
 const READ_AHEAD: usize = 1 << 20;
@@ -352,93 +357,6 @@ pub(crate) fn arm_timer(timer: u32, delay_ns: u64) -> Option<sys::Result<()>> {
 pub(crate) fn log(line: &str) -> Option<()> {
     asked(event::LOG, 0, line.len() as u64)?;
     with(|_, shared| shared.lines.push(line.to_owned()))
-}
-
-/// A call, with all that it takes to make it anywhere.
-struct Job {
-    ops: Arc<RawOps>,
-    sched: *mut c_void,
-    cx: RawCtx,
-    event: u8,
-    /// The task that it is about, a token that it gets, or neither.
-    task: *mut RawTask,
-    /// The task as it is now, where that is an argument.
-    info: Option<RawInfo>,
-    args: (u64, u64),
-    key: RawKey,
-    hint: Vec<u64>,
-}
-
-// SAFETY: What it points to is the class's, as far as the call goes, and the policy is `Sync`.
-unsafe impl Send for Job {}
-
-/// What the policy returned.
-#[derive(Default)]
-struct Answer {
-    number: i64,
-    /// The token's address.
-    token: usize,
-    slice_ns: u64,
-    key: RawKey,
-}
-
-impl Job {
-    fn run(&self) -> Answer {
-        let mut answer = Answer::default();
-        let info = self.info.as_ref().map_or(ptr::null(), ptr::from_ref);
-        let (first, second) = self.args;
-        macro_rules! op {
-            ($op:ident $(, $arg:expr)*) => {
-                // SAFETY: The contract of the ops table is kept, as it was kept then.
-                unsafe { self.ops.$op.unwrap()(self.sched, &self.cx $(, $arg)*) }
-            };
-        }
-        match self.event {
-            event::TASK_NEW => op!(task_new, self.task),
-            event::TASK_WAKEUP => op!(task_wakeup, self.task, first as u32),
-            event::TASK_PREEMPT => op!(task_preempt, self.task),
-            event::TASK_YIELD => op!(task_yield, self.task),
-            event::TASK_MIGRATED => op!(task_migrated, self.task, first as i32),
-            event::PNT_ERR => op!(pnt_err, self.task, first as u32),
-            event::TASK_BLOCKED => op!(task_blocked, self.task),
-            event::TASK_DEAD => op!(task_dead, self.task),
-            event::TASK_DEPARTED => op!(task_departed, self.task),
-            event::SELECT_TASK_RQ => {
-                let cpu = op!(select_task_rq, self.task, first as i32, second as u32);
-                answer.number = cpu.into();
-            }
-            event::PICK_NEXT_TASK => {
-                answer.token = op!(pick_next_task, self.task, &mut answer.slice_ns) as usize;
-            }
-            event::TASK_TICK => answer.number = op!(task_tick, self.task).into(),
-            event::WAKEUP_PREEMPT => {
-                answer.number = op!(wakeup_preempt, self.task, first).into();
-            }
-            event::BALANCE => answer.number = op!(balance, &mut answer.key).into(),
-            event::BALANCE_ERR => op!(balance_err, &self.key, first as u32),
-            event::MIGRATE_TASK_RQ => {
-                answer.token = op!(migrate_task_rq, self.task, first as u32) as usize;
-            }
-            event::TASK_RESCUED => op!(task_rescued, first, second),
-            event::NR_QUEUED => answer.number = op!(nr_queued),
-            event::TASK_PRIO_CHANGED => op!(task_prio_changed, self.task, info),
-            event::TASK_AFFINITY_CHANGED => op!(task_affinity_changed, self.task, info),
-            event::CPU_ONLINE => op!(cpu_online, first as i32),
-            event::CPU_OFFLINE => op!(cpu_offline, first as i32),
-            event::TIMER_FIRED => op!(timer_fired, first as u32),
-            event::REGISTER_QUEUE => {
-                answer.number = op!(register_queue, first, second as u32).into();
-            }
-            event::UNREGISTER_QUEUE => op!(unregister_queue, first),
-            event::ENTER_QUEUE => answer.number = op!(enter_queue, first, second as u32).into(),
-            event::PARSE_HINT => {
-                let hint = self.hint.as_ptr().cast();
-                answer.number = op!(parse_hint, first, self.task, info, hint).into();
-            }
-            _ => unreachable!("the tapes have other calls only"),
-        }
-        answer
-    }
 }
 
 /// What a thread beside says: it waits for a lock, or its call is over.
@@ -1556,144 +1474,4 @@ fn differ<T: PartialEq + fmt::Debug>(now: T, then: T, what: &str) -> Option<Stri
     Some(format!(
         "the policy answers {what} {now:?}; then it was {then:?}"
     ))
-}
-
-/// Which calls a debugger is to stop before: those that are all of what is not `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stop {
-    cpu: Option<u16>,
-    number: Option<u64>,
-    task: Option<u64>,
-    event: Option<u8>,
-}
-
-impl Stop {
-    /// Of words like "0:1234", "task=5", "cpu=1", "call=pick_next_task", with commas in between;
-    /// "all" stops before every call.
-    pub fn parse(text: &str) -> Option<Stop> {
-        let mut stop = Stop::default();
-        for word in text.split(',').filter(|&word| word != "all") {
-            match word.split_once('=') {
-                Some(("task", task)) => stop.task = Some(task.parse().ok()?),
-                Some(("cpu", cpu)) => stop.cpu = Some(cpu.parse().ok()?),
-                Some(("call", name)) => {
-                    let known = |&event: &u8| records::name(event) == name;
-                    stop.event = Some((0..event::OFFICE).find(known)?);
-                }
-                Some(_) => return None,
-                None => {
-                    let (cpu, number) = word.split_once(':')?;
-                    stop.cpu = Some(cpu.parse().ok()?);
-                    stop.number = Some(number.parse().ok()?);
-                }
-            }
-        }
-        Some(stop)
-    }
-
-    fn is_before(&self, call: &Call) -> bool {
-        let Record {
-            on, task, event, ..
-        } = call.record;
-        self.cpu.is_none_or(|cpu| cpu == on)
-            && self.number.is_none_or(|number| number == call.number)
-            && self.task.is_none_or(|wanted| wanted == task)
-            && self.event.is_none_or(|wanted| wanted == event)
-    }
-}
-
-/// Debuggers have a breakpoint here: the next function of the policy that is called is the one of
-/// the call which is to be stopped before.
-#[no_mangle]
-#[inline(never)]
-extern "C" fn enoki_break(cpu: u16, number: u64) {
-    std::hint::black_box((cpu, number));
-}
-
-/// What the program is asked to run again.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Options {
-    /// The stream; "-" is what comes by standard input.
-    path: String,
-    /// The version of the policy that was recorded, if that is known.
-    version: Option<String>,
-    stop: Option<Stop>,
-    /// With a thread for each CPU.
-    threads: bool,
-}
-
-impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
-        let mut options = Options::default();
-        while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "--version" => options.version = Some(args.next()?),
-                "--threads" => options.threads = true,
-                "--break" => options.stop = Some(Stop::parse(&args.next()?)?),
-                _ if options.path.is_empty() => options.path = arg,
-                _ => return None,
-            }
-        }
-        (!options.path.is_empty()).then_some(options)
-    }
-}
-
-fn replay<S: Scheduler>(ops: Ops<S>, options: &Options) -> Result<(), Error> {
-    if let Some(version) = options.version.as_ref().filter(|then| *then != S::VERSION) {
-        return Err(Error::Version(format!(
-            "policy {} was recorded in version {version}, this is version {}",
-            S::NAME,
-            S::VERSION
-        )));
-    }
-    let from: Box<dyn Read + Send> = match options.path.as_str() {
-        "-" => Box::new(io::stdin()),
-        path => Box::new(File::open(path)?),
-    };
-    let from: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(1 << 20, from));
-    let mut replay = Replay::new(ops, from)?;
-    replay.stop = options.stop;
-    let started = std::time::Instant::now();
-    let (report, ended) = if options.threads {
-        replay.run_threads()
-    } else {
-        let ended = replay.run().map(|_| ());
-        (replay.report, ended)
-    };
-    println!(
-        "{} {}: {} calls as recorded ({} in parts), {} locks, {} tasks, in {:.2} s",
-        S::NAME,
-        S::VERSION,
-        report.calls,
-        report.split,
-        report.locks,
-        report.tasks,
-        started.elapsed().as_secs_f64()
-    );
-    ended
-}
-
-/// What `module_enoki_scheduler!` makes a program of: `NAME [SEED [EVENTS]]` simulates,
-/// `NAME replay STREAM` runs a recording again. It ends with status 1 if the policy does something
-/// else than it did, 3 if the recording lacks something to go on, 2 if nothing can be done.
-pub fn main<S: Scheduler>(ops: Ops<S>) {
-    let mut args = std::env::args().skip(1).peekable();
-    if args.next_if(|first| first == "replay").is_none() {
-        return crate::sim::main(ops);
-    }
-    let Some(options) = Options::parse(args) else {
-        eprintln!(
-            "usage: {} replay STREAM [--version VERSION] [--break WHERE] [--threads]",
-            S::NAME
-        );
-        std::process::exit(2);
-    };
-    if let Err(error) = replay(ops, &options) {
-        eprintln!("{error}");
-        std::process::exit(match error {
-            Error::Differs { .. } => 1,
-            Error::Stuck(_) => 3,
-            Error::Read(_) | Error::New(_) | Error::Version(_) => 2,
-        });
-    }
 }

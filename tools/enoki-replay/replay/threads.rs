@@ -65,13 +65,18 @@ struct Held<'t> {
 
 impl<'t> Held<'t> {
     fn new(threads: &'t Threads) -> Held<'t> {
-        let mut state = threads.lock();
+        let mut held = Held {
+            threads,
+            state: None,
+        };
+        held.take(threads.lock());
+        held
+    }
+
+    fn take(&mut self, mut state: MutexGuard<'t, State>) {
         SHARED.set(mem::take(&mut state.shared));
         MODE.set(Mode::Alone);
-        Held {
-            threads,
-            state: Some(state),
-        }
+        self.state = Some(state);
     }
 
     fn state(&mut self) -> &mut State {
@@ -112,9 +117,7 @@ impl<'t> Held<'t> {
             let woken = self.threads.moved.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        SHARED.set(mem::take(&mut state.shared));
-        MODE.set(Mode::Alone);
-        self.state = Some(state);
+        self.take(state);
     }
 
     /// More has to be read, or the policy to be replaced; or it is over.
@@ -264,18 +267,20 @@ impl Threads {
     }
 }
 
+fn of_this_thread() -> Arc<Threads> {
+    THREADS.with_borrow(|threads| threads.clone().expect("this is one of the threads"))
+}
+
 /// In a call: lends what all calls have in common.
 pub(super) fn with<R>(f: impl FnOnce(&mut InCall, &mut Shared) -> R) -> R {
-    THREADS.with_borrow(|threads| {
-        let threads = threads.as_ref().expect("this is one of the threads");
-        let mut state = threads.lock();
-        IN_CALL.with_borrow_mut(|now| f(now, &mut state.shared))
-    })
+    let threads = of_this_thread();
+    let mut state = threads.lock();
+    IN_CALL.with_borrow_mut(|now| f(now, &mut state.shared))
 }
 
 /// In a call: waits until a lock is free, and was taken so often.
 pub(super) fn wait_for_lock(lock: u64, nth: u64) {
-    let threads = THREADS.with_borrow(|threads| threads.clone().expect("one of the threads"));
+    let threads = of_this_thread();
     let mut held = Held::new(&threads);
     loop {
         let taken = SHARED.with_borrow_mut(|shared| shared.take_if_free(lock, nth));
@@ -297,7 +302,7 @@ pub(super) fn wait_for_lock(lock: u64, nth: u64) {
 
 /// In a call: a lock is free again.
 pub(super) fn unlocked(lock: u64) {
-    let threads = THREADS.with_borrow(|threads| threads.clone().expect("one of the threads"));
+    let threads = of_this_thread();
     let mut held = Held::new(&threads);
     SHARED.with_borrow_mut(|shared| shared.held.remove(&lock));
     held.moved();

@@ -62,12 +62,6 @@ impl<W: Write> Writer<W> {
         self.written.iter().sum()
     }
 
-    /// How many bytes the file has.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.at
-    }
-
     /// Whether to lose no time: frames are written as they are then.
     pub fn hurry(&mut self, hurry: bool) {
         self.hurry = hurry;
