@@ -14,6 +14,8 @@
 #include "util.h"
 
 #define STUCK_CPUS	4
+/* What ends its hanging there: to write 1. */
+#define STUCK_SEEN	"/sys/kernel/debug/enoki_stuck/seen"
 /* Where the test is, and what it looks at. */
 #define SAFE_CPU	0
 /* RCU asks a CPU that holds it up to schedule, and then has to wait for its run queue. */
@@ -41,7 +43,7 @@ static inline const char *stuck_unfit(void)
 	return NULL;
 }
 
-/* To hang there so long, or to panic if it is 0; as test_module_load(). */
+/* To hang there so long at most, or to panic if it is 0; as test_module_load(). */
 static inline int stuck_load(unsigned int hang_ms)
 {
 	char params[64];

@@ -6,6 +6,10 @@
 //! of the rest of the machine.
 
 use enoki::prelude::*;
+use kernel::debugfs::{Dir, File};
+use kernel::init::InPlaceInit;
+use kernel::prelude::{KBox, Pin, GFP_KERNEL};
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::time::{Delta, Instant, Monotonic};
 
 /// How long a turn is.
@@ -15,8 +19,10 @@ struct Stuck {
     queues: CpuMap<Lock<FifoQueue<()>>>,
     /// Where it happens, until it has.
     trap: Lock<Option<u32>>,
-    /// For how long; to panic takes none.
+    /// For how long at most; to panic takes none.
     hang_ms: u32,
+    /// Whoever looks on has seen enough once this is not 0.
+    seen: Pin<KBox<File<Atomic<u32>>>>,
 }
 
 impl Stuck {
@@ -34,7 +40,8 @@ impl Stuck {
         if self.hang_ms == 0 {
             panic!("this policy was asked to");
         }
-        while begin.elapsed() < Delta::from_millis(self.hang_ms.into()) {
+        let limit = Delta::from_millis(self.hang_ms.into());
+        while self.seen.load(Relaxed) == 0 && begin.elapsed() < limit {
             core::hint::spin_loop();
         }
     }
@@ -47,10 +54,14 @@ impl Scheduler for Stuck {
     type Task = ();
 
     fn new(machine: &Machine) -> Result<Self> {
+        // The file keeps its directory.
+        let dir = Dir::new(c"enoki_stuck");
+        let seen = KBox::pin_init(dir.read_write_file(c"seen", Atomic::new(0)), GFP_KERNEL)?;
         Ok(Stuck {
             queues: CpuMap::new_with(machine, |_| new_lock!(FifoQueue::new()))?,
             trap: new_lock!(Some(module_parameters::trap_cpu.value()))?,
             hang_ms: module_parameters::hang_ms.value(),
+            seen,
         })
     }
 
@@ -103,7 +114,7 @@ module_enoki_scheduler! {
         },
         hang_ms: u32 {
             default: 0,
-            description: "For how long; 0 to panic",
+            description: "For how long at most, if nobody writes seen; 0 to panic",
         },
     },
 }
