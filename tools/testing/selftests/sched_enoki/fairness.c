@@ -209,7 +209,7 @@ TEST_EACH(five_hogs)
 	EXPECT_TRUE(alike);
 }
 
-/* The one at nice 19 finishes last. Do the others finish alike? */
+/* The one at nice 19 finishes last. Has it little until then, and do the others finish alike? */
 static bool four_are_alike(struct __test_metadata *_metadata, int work)
 {
 	int cpu = nth_cpu_online(nr_cpus_online() - 1), i;
@@ -233,11 +233,12 @@ static bool four_are_alike(struct __test_metadata *_metadata, int work)
 	report("the one at nice 19 and the others finished", ends, NR_HOGS);
 	fprintf(stderr, "# nice 19 had %.1f ms of CPU time by then, and %.1f ms before\n",
 		(double)low / NSEC_PER_MSEC, (double)before / NSEC_PER_MSEC);
-	EXPECT_GT(work * WORK_MSEC * NSEC_PER_MSEC / 10, low);
 	for (i = 1; i < NR_HOGS; i++)
 		EXPECT_LT(ends[i], ends[0]);
 	hogs_end(s);
-	return spread(ends + 1, NR_HOGS - 1) <= finish_tolerance();
+	/* If the host takes the CPU away from the one at nice 19, that has run for as long. */
+	return low < work * WORK_MSEC * NSEC_PER_MSEC / 10 &&
+	       spread(ends + 1, NR_HOGS - 1) <= finish_tolerance();
 }
 
 TEST_ENOKI(one_at_nice_19)
