@@ -34,6 +34,7 @@ CLASSES = (
 AIMS = (
     ("enoki_fifo", "SCHED_FIFO", 1.10),
     ("+ recorder", "enoki_fifo", 1.02),
+    ("+ recording", "+ recorder", 1.10),
     ("enoki_wfq", "EEVDF", 0.95),
 )
 

@@ -15,7 +15,7 @@ use std::{
 /// What a stream begins with.
 pub const MAGIC: [u8; 8] = *b"ENOKISTR";
 /// `ENOKI_RECORD_VERSION`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// More CPUs than any machine has.
 const MAX_CPUS: u32 = 1 << 16;
 /// So many records are read at once.
@@ -157,6 +157,17 @@ impl Record {
     }
 }
 
+/// `enum enoki_err`, in the words of the file `rejected`.
+const REFUSALS: [&str; 6] = ["stale", "cpu", "state", "affinity", "race", "offline"];
+/// `enum enoki_leave`.
+const LEAVES: [&str; 5] = ["migrate", "boost", "detach", "override", "rescue"];
+
+/// The word of a number that counts from 1.
+fn one_of(words: &[&'static str], number: u64) -> &'static str {
+    let at = (number as usize).checked_sub(1);
+    at.and_then(|at| words.get(at).copied()).unwrap_or("?")
+}
+
 /// A record in words, but for when and where it was.
 pub struct Words<'r>(pub &'r Record);
 
@@ -189,6 +200,7 @@ impl fmt::Display for Words<'_> {
         f.write_str(&about)?;
         match event {
             event::TASK_WAKEUP if arg != 0 => write!(f, ", flags {arg:#x}"),
+            _ if has_runtime(event) && arg != 0 => write!(f, ", has run {arg} ns"),
             event::TASK_MIGRATED => write!(f, " from CPU {arg}"),
             event::SELECT_TASK_RQ => {
                 write!(f, ": CPU {}, was on CPU {}", arg as i32, (arg >> 32) as u16)
@@ -196,7 +208,7 @@ impl fmt::Display for Words<'_> {
             event::PICK_NEXT_TASK | event::BALANCE if task == 0 => f.write_str(": none"),
             event::PICK_NEXT_TASK if arg != 0 => write!(f, " for {arg} ns"),
             event::BALANCE => write!(f, " from CPU {arg}"),
-            event::PNT_ERR | event::BALANCE_ERR => write!(f, ", because {arg}"),
+            event::PNT_ERR | event::BALANCE_ERR => write!(f, ": {}", one_of(&REFUSALS, arg)),
             event::TASK_TICK => f.write_str(if arg != 0 { ": pick again" } else { ": go on" }),
             event::WAKEUP_PREEMPT => {
                 let answer = if arg & 1 != 0 { "pick again" } else { "go on" };
@@ -204,7 +216,7 @@ impl fmt::Display for Words<'_> {
             }
             event::MIGRATE_TASK_RQ => {
                 let answer = if arg & 0x100 != 0 { "here" } else { "no" };
-                write!(f, ", because {}: {answer}", arg & 0xff)
+                write!(f, ", to {}: {answer}", one_of(&LEAVES, arg & 0xff))
             }
             event::TASK_RESCUED => write!(f, ", had waited {arg} ns"),
             event::TIMER_ARM => write!(f, " in {arg} ns"),
@@ -246,6 +258,20 @@ pub fn is_asked(event: u8) -> bool {
             | event::MIGRATE_TASK_RQ
             | event::NR_QUEUED
             | event::ENTER_QUEUE
+    )
+}
+
+/// Whether a call's argument is the task's run time, if that has changed. [`Tapes`] has that as an
+/// [`event::RUNTIME`] of its own.
+pub fn has_runtime(event: u8) -> bool {
+    matches!(
+        event,
+        event::TASK_NEW
+            | event::TASK_PREEMPT
+            | event::TASK_YIELD
+            | event::TASK_BLOCKED
+            | event::TASK_DEAD
+            | event::TASK_DEPARTED
     )
 }
 
@@ -322,6 +348,13 @@ impl Tape {
                 _ => {
                     self.call.record = record;
                     self.call.number = self.taken - 1;
+                    if has_runtime(record.event) && record.arg != 0 {
+                        self.call.record.arg = 0;
+                        self.call.before.push(Record {
+                            event: event::RUNTIME,
+                            ..record
+                        });
+                    }
                     // A version that refuses what it is given has the old one take it back.
                     let taken_back = record.event == event::REREGISTER_INIT && record.arg != 0;
                     if record.event == event::INIT_TASK || is_told(record.event) || taken_back {

@@ -22,7 +22,7 @@
 #define ENOKI_RECORD_MAGIC	0x434552494b4f4e45ULL
 
 /* Raised whenever what follows changes its meaning. */
-#define ENOKI_RECORD_VERSION	1
+#define ENOKI_RECORD_VERSION	2
 
 /**
  * struct enoki_record_header - what a file of records begins with
@@ -42,7 +42,8 @@ struct enoki_record_header {
 
 /**
  * enum enoki_record_event - a call of a policy
- * @ENOKI_RECORD_TASK_NEW: a task is new; arg: 0
+ * @ENOKI_RECORD_TASK_NEW: a task is new; arg: 0; in recordings the CPU time it has had, ns, if
+ *	that is not known from before; likewise where arg is 0 below
  * @ENOKI_RECORD_TASK_WAKEUP: woke up; arg: flags
  * @ENOKI_RECORD_TASK_PREEMPT: was stopped; arg: 0
  * @ENOKI_RECORD_TASK_YIELD: yielded; arg: 0

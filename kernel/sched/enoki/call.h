@@ -149,6 +149,36 @@ static __always_inline void enoki_note(struct enoki_sched *es, enum enoki_event 
 		enoki_record(es, ev, cx, token, arg);
 }
 
+/*
+ * What a call is given is in its record beside the answer if there is a recording. So that it
+ * need not be kept until then if there is none, it goes here; interrupts are off.
+ */
+static __always_inline void enoki_set_with(u64 arg)
+{
+	if (enoki_is_taping())
+		__this_cpu_write(enoki_tape_with, arg);
+}
+
+static __always_inline u64 enoki_take_with(void)
+{
+	u64 with = 0;
+
+	if (enoki_is_taping()) {
+		with = __this_cpu_read(enoki_tape_with);
+		__this_cpu_write(enoki_tape_with, 0);
+	}
+
+	return with;
+}
+
+static __always_inline void enoki_note_with(struct enoki_sched *es, enum enoki_event ev,
+					    const struct enoki_ctx *cx,
+					    const struct enoki_task *token, u64 answer)
+{
+	if (static_branch_unlikely(&enoki_recording))
+		enoki_record(es, ev, cx, token, answer | enoki_take_with());
+}
+
 /* Likewise, of a call that is about a task, but not about its token. */
 static __always_inline void enoki_note_task(struct enoki_sched *es, enum enoki_event ev,
 					    const struct enoki_ctx *cx, u64 task, u64 arg)
@@ -284,10 +314,9 @@ static inline bool enoki_call_wakeup_preempt(struct enoki_sched *es, struct rq *
 	struct enoki_ctx cx = enoki_rq_ctx(es, rq);
 	bool again;
 
-	if (enoki_is_taping())
-		enoki_tape_with(es, woken_id << 1);
+	enoki_set_with(woken_id << 1);
 	again = enoki_fault_bool(ENOKI_ASK(es, wakeup_preempt, &cx, token, woken_id));
-	enoki_note(es, ENOKI_EV_wakeup_preempt, &cx, token, again);
+	enoki_note_with(es, ENOKI_EV_wakeup_preempt, &cx, token, again);
 
 	return again;
 }
@@ -300,11 +329,10 @@ static inline s32 enoki_call_select_task_rq(struct enoki_sched *es,
 	struct enoki_ctx cx = enoki_local_ctx(es);
 	s32 cpu;
 
-	if (enoki_is_taping())
-		enoki_tape_with(es, (u64)(u16)prev_cpu << 32 | (u64)flags << 48);
+	enoki_set_with((u64)(u16)prev_cpu << 32 | (u64)flags << 48);
 	cpu = ENOKI_ASK_INSIDE(es, select_task_rq, &cx, token, prev_cpu, flags);
 	cpu = enoki_fault_cpu(cpu, prev_cpu);
-	enoki_note(es, ENOKI_EV_select_task_rq, &cx, token, (u32)cpu);
+	enoki_note_with(es, ENOKI_EV_select_task_rq, &cx, token, (u32)cpu);
 
 	return cpu;
 }
@@ -320,7 +348,7 @@ static inline struct enoki_task *enoki_call_pick_next_task(struct enoki_sched *e
 	const struct enoki_task *picked;
 	struct enoki_task *token;
 
-	if (enoki_is_taping())
+	if (enoki_is_taping() && prev)
 		enoki_tape_prev(es, prev);
 	token = ENOKI_ASK(es, pick_next_task, &cx, prev, slice_ns);
 	token = enoki_fault_pick(token, slice_ns);

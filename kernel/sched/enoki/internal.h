@@ -584,9 +584,9 @@ void enoki_recorder_start(void);
 void enoki_recorder_taping(void);
 
 /* tape.c */
-void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
-		     const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg);
-void enoki_tape_with(const struct enoki_sched *es, u64 arg);
+/* What the argument of the record of this CPU's call is to have besides; see enoki_set_with(). */
+DECLARE_PER_CPU(u64, enoki_tape_with);
+
 void enoki_tape_prev(struct enoki_sched *es, const struct enoki_task *prev);
 void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg);
 void enoki_tape_hint(struct enoki_sched *es, const struct enoki_task_info *info,
@@ -597,6 +597,7 @@ void enoki_tape_info(struct enoki_sched *es, const struct enoki_task_info *info)
 void enoki_tape_made(struct enoki_sched *es, const struct enoki_task_info *info);
 void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token);
 void enoki_tape_slot(struct enoki_slot *slot);
+void enoki_tape_instance(struct enoki_sched *es, bool taped);
 void enoki_tape_new(struct enoki_sched *es);
 int enoki_recording_open(const struct enoki_client *client, struct enoki_recording *recording);
 int enoki_recording_start(const struct enoki_client *client);

@@ -33,30 +33,6 @@ static bool enoki_incident_waits;
 const struct enoki_task enoki_no_token = { .slot = U32_MAX };
 
 /**
- * enoki_record_slow - note a call when there is a recording, too, or the ring stands still
- * @es: the policy
- * @event: which call
- * @cx: its context
- * @token: that of the task that it is about, or &enoki_no_token
- * @arg: see &enum enoki_record_event
- *
- * Context: interrupts off.
- */
-void enoki_record_slow(struct enoki_sched *es, enum enoki_event event,
-		       const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg)
-{
-	void *records = this_cpu_read(enoki_rings.shared);
-
-	/* If there is no record of this one it may come too late to be right. */
-	if (likely(records))
-		enoki_ring_put(records, es, event, cx, token->info.id, arg);
-	else
-		this_cpu_write(es->stats->late_at, ktime_get_mono_fast_ns());
-	if (enoki_is_taping())
-		enoki_tape_call(es, event, cx, token, arg);
-}
-
-/**
  * enoki_record_task - note a call that is about a task, but not about its token
  * @es: the policy
  * @event: which call

@@ -630,6 +630,8 @@ static struct enoki_sched *enoki_sched_alloc(struct enoki_build *build, const ch
 		prq = enoki_prq_of(es, cpu);
 		prq->es = es;
 		INIT_LIST_HEAD(&prq->node);
+		/* No instance, and not what enoki_sched::taped is without a recording. */
+		per_cpu_ptr(es->stats, cpu)->instance = U32_MAX;
 	}
 
 	return es;

@@ -249,6 +249,19 @@ static void enoki_say_tasks(struct enoki_report *report, struct enoki_sched *es)
 		enoki_say(report, "and %u tasks more\n", nr - ENOKI_REPORT_TASKS);
 }
 
+/* What a call was told, or answered, without what a recording adds to that. */
+static u64 enoki_recorded_arg(const struct enoki_record *record)
+{
+	switch (record->event) {
+	case ENOKI_RECORD_SELECT_TASK_RQ:
+		return (u32)record->arg;
+	case ENOKI_RECORD_WAKEUP_PREEMPT:
+		return record->arg & 1;
+	default:
+		return record->arg;
+	}
+}
+
 static void enoki_say_events(struct enoki_report *report)
 {
 	struct enoki_record last[ENOKI_REPORT_EVENTS];
@@ -259,7 +272,7 @@ static void enoki_say_events(struct enoki_report *report)
 			  div_u64(last[i].time_ns, NSEC_PER_SEC),
 			  div_u64(last[i].time_ns % NSEC_PER_SEC, NSEC_PER_USEC),
 			  last[i].cpu, last[i].policy, enoki_event_name(last[i].event),
-			  last[i].task, last[i].arg);
+			  last[i].task, enoki_recorded_arg(&last[i]));
 }
 
 /* The first lines also go to the kernel log. Return: what follows those from @line on. */

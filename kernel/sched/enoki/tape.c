@@ -27,13 +27,15 @@ EXPORT_SYMBOL_GPL(enoki_taping);
  * struct enoki_tape - the tape of a CPU
  * @header: what the reader sees, with the records after it; as long as there are tapes
  * @head: how many bytes there have been
- * @limit: at how many it has to be looked whether there is room, and somebody to wake
+ * @limit: up to how many records can simply be put: 0 while there are @answers, else @room
+ * @room: at how many it has to be looked whether there is room, and somebody to wake
  * @tail: how many bytes were read, when that was last looked at
  * @lost: for how many records there has been no room since the last one
  * @answers: what the policy was answered, a bit each, after a 1, and that is not on the tape yet
  * @answered: which call that was in
  * @answered_by: and of which policy
- * @with: what is to be added to the argument of the next call
+ * @cpu: whose it is
+ * @on: likewise, so that both can be copied at once
  *
  * Each CPU has its own, with interrupts off.
  */
@@ -41,20 +43,24 @@ struct enoki_tape {
 	struct enoki_tape_header	*header;
 	u64				head;
 	u64				limit;
+	u64				room;
 	u64				answers;
 	u64				tail;
 	u64				lost;
 	u16				answered;
 	u8				answered_by;
-	u64				with;
+	u16				cpu;
+	u16				on;
 };
 
 static DEFINE_PER_CPU(struct enoki_tape, enoki_tapes) = { .answers = 1 };
 
+DEFINE_PER_CPU(u64, enoki_tape_with);
+
 /* Bytes of each; a power of two. It stays while there are tapes. */
 static u64 enoki_tape_size;
 
-/* Nothing is written any more; but somebody may be about to. */
+/* Nothing is written any more, and no policy is taped; but somebody may be about to write. */
 static bool enoki_tapes_halted = true;
 
 /* Of all that is below; outside enoki_change_mutex. */
@@ -99,26 +105,40 @@ static struct enoki_tape_header *enoki_tape_header_of(int cpu)
  * Writing.
  */
 
-/* Where the next record goes, for which there is room. */
-static __always_inline struct enoki_record *enoki_tape_next(const struct enoki_tape *tape)
+/* Where the record goes before which there were @head bytes. */
+static __always_inline struct enoki_record *enoki_tape_at(struct enoki_tape_header *header,
+							  u64 head)
 {
-	u64 at = ENOKI_TAPE_RECORDS + (tape->head & (enoki_tape_size - 1));
-
-	return (void *)((char *)tape->header + at);
+	return (void *)((char *)header + ENOKI_TAPE_RECORDS + (head & (enoki_tape_size - 1)));
 }
 
-/* It is there. */
-static __always_inline void enoki_tape_done(struct enoki_tape *tape)
+/* There are that many bytes now. */
+static __always_inline void enoki_tape_done(struct enoki_tape *tape,
+					    struct enoki_tape_header *header, u64 head)
 {
-	tape->head += sizeof(struct enoki_record);
+	tape->head = head;
 	/* Pairs with the acquire of the reader. */
-	smp_store_release(&tape->header->head, tape->head);
+	smp_store_release(&header->head, head);
 }
 
 static void enoki_tape_put(struct enoki_tape *tape, const struct enoki_record *record)
 {
-	*enoki_tape_next(tape) = *record;
-	enoki_tape_done(tape);
+	*enoki_tape_at(tape->header, tape->head) = *record;
+	enoki_tape_done(tape, tape->header, tape->head + sizeof(*record));
+}
+
+/* Write no more, on no CPU. Interrupts are off. */
+static void enoki_tapes_halt(struct enoki_tape *tape)
+{
+	struct enoki_sched *es;
+
+	WRITE_ONCE(tape->header->stopped, 1);
+	WRITE_ONCE(enoki_tapes_halted, true);
+	/* Pairs with the one in enoki_tape_instance(): that sees it, or this what was set there. */
+	smp_mb();
+	guard(rcu)();
+	list_for_each_entry_rcu(es, &enoki_scheds, node)
+		WRITE_ONCE(es->taped, 0);
 }
 
 /* For how many bytes is there room? Looks at what was read. */
@@ -128,8 +148,7 @@ static u64 enoki_tape_room(struct enoki_tape *tape)
 	u64 tail = smp_load_acquire(&tape->header->tail);
 
 	if (tail - tape->tail > tape->head - tape->tail) {
-		WRITE_ONCE(tape->header->stopped, 1);
-		WRITE_ONCE(enoki_tapes_halted, true);
+		enoki_tapes_halt(tape);
 		return 0;
 	}
 	tape->tail = tail;
@@ -152,10 +171,8 @@ static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
 	if (room < (tape->lost ? 2 : 1) * size) {
 		tape->lost++;
 		WRITE_ONCE(tape->header->lost, tape->header->lost + 1);
-		if (enoki_recording_now.lossless) {
-			WRITE_ONCE(tape->header->stopped, 1);
-			WRITE_ONCE(enoki_tapes_halted, true);
-		}
+		if (enoki_recording_now.lossless)
+			enoki_tapes_halt(tape);
 		return false;
 	}
 	if (tape->lost) {
@@ -168,7 +185,9 @@ static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
 		tape->lost = 0;
 		room -= size;
 	}
-	tape->limit = tape->head + min(room, part);
+	tape->room = tape->head + min(room, part);
+	if (tape->answers == 1)
+		tape->limit = tape->room;
 
 	return true;
 }
@@ -176,7 +195,7 @@ static noinline bool enoki_tape_look(struct enoki_tape *tape, int cpu)
 /* Write a record, if there is room. */
 static void enoki_tape_write(struct enoki_tape *tape, const struct enoki_record *record)
 {
-	if (likely(tape->head < tape->limit) || enoki_tape_look(tape, record->on))
+	if (likely(tape->head < tape->room) || enoki_tape_look(tape, record->on))
 		enoki_tape_put(tape, record);
 }
 
@@ -192,6 +211,7 @@ static noinline void enoki_tape_flush(struct enoki_tape *tape, int cpu)
 		.nth	= tape->answered,
 	});
 	tape->answers = 1;
+	tape->limit = tape->room;
 }
 
 /*
@@ -199,14 +219,17 @@ static noinline void enoki_tape_flush(struct enoki_tape *tape, int cpu)
  * where it goes, a field after the other, as that takes few registers.
  */
 static __always_inline void enoki_tape_fill(struct enoki_record *record,
-					    const struct enoki_sched *es, unsigned int event,
+					    const struct enoki_sched *es,
+					    const struct enoki_tape *tape, unsigned int event,
 					    u64 task, u64 arg)
 {
+	u16 cpu = tape->cpu, on = tape->on;
+
 	record->time_ns = 0;
 	record->task = task;
 	record->arg = arg;
-	record->cpu = smp_processor_id();
-	record->on = smp_processor_id();
+	record->cpu = cpu;
+	record->on = on;
 	record->event = event;
 	record->policy = es->id;
 	record->nth = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK;
@@ -215,19 +238,19 @@ static __always_inline void enoki_tape_fill(struct enoki_record *record,
 /* Likewise, a call that is the @nth about its task. */
 static __always_inline void enoki_tape_fill_call(struct enoki_record *record,
 						 const struct enoki_sched *es,
-						 struct enoki_tape *tape, enum enoki_event event,
+						 const struct enoki_tape *tape,
+						 enum enoki_event event,
 						 const struct enoki_ctx *cx,
 						 const struct enoki_task *token, u64 arg, u16 nth)
 {
 	record->time_ns = cx->now_ns;
 	record->task = token->info.id;
-	record->arg = arg | tape->with;
+	record->arg = arg;
 	record->cpu = cx->cpu;
-	record->on = smp_processor_id();
+	record->on = tape->on;
 	record->event = event;
 	record->policy = es->id;
 	record->nth = nth;
-	tape->with = 0;
 }
 
 static void enoki_tape_write_piece(const struct enoki_sched *es, struct enoki_tape *tape,
@@ -235,41 +258,64 @@ static void enoki_tape_write_piece(const struct enoki_sched *es, struct enoki_ta
 {
 	struct enoki_record record;
 
-	enoki_tape_fill(&record, es, event, task, arg);
+	enoki_tape_fill(&record, es, tape, event, task, arg);
 	enoki_tape_write(tape, &record);
 }
 
-static __always_inline bool enoki_is_taped(const struct enoki_sched *es)
-{
-	return READ_ONCE(es->taped) && !READ_ONCE(enoki_tapes_halted);
-}
-
-/* May the next record simply be put? Otherwise there is something to see to before. */
+/*
+ * May the next @nr records simply be put? Otherwise the policy is not recorded, or there is
+ * something to see to before. No instance has number 0.
+ */
 static __always_inline bool enoki_tape_ready(const struct enoki_sched *es,
-					     const struct enoki_tape *tape)
+					     const struct enoki_tape *tape, u64 head,
+					     unsigned int nr)
 {
-	return likely(tape->answers == 1 && tape->head < tape->limit &&
-		      __this_cpu_read(es->stats->instance) == es->taped);
+	u64 last = head + (nr - 1) * sizeof(struct enoki_record);
+
+	return likely(last < tape->limit &&
+		      __this_cpu_read(es->stats->instance) == READ_ONCE(es->taped));
 }
 
-/* See to it, but for whether there is room. */
-static void enoki_tape_prepare(struct enoki_sched *es, struct enoki_tape *tape)
+/* See to it, but for whether there is room. Return: the policy is recorded. */
+static bool enoki_tape_prepare(struct enoki_sched *es, struct enoki_tape *tape)
 {
+	/* Whoever ends the recording meanwhile sets it to 0. */
+	unsigned int taped = READ_ONCE(es->taped);
+
+	if (!taped)
+		return false;
 	if (tape->answers != 1)
 		enoki_tape_flush(tape, smp_processor_id());
-	if (__this_cpu_read(es->stats->instance) == es->taped)
-		return;
-	/* Another instance of the policy is in office. */
-	__this_cpu_write(es->stats->instance, es->taped);
-	enoki_tape_write_piece(es, tape, ENOKI_RECORD_OFFICE, es->instance, es->inherits);
+	if (__this_cpu_read(es->stats->instance) != taped) {
+		/* Another instance of the policy is in office. */
+		__this_cpu_write(es->stats->instance, taped);
+		enoki_tape_write_piece(es, tape, ENOKI_RECORD_OFFICE, es->instance, es->inherits);
+	}
+
+	return true;
 }
 
 static noinline void __enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
 {
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
 
-	enoki_tape_prepare(es, tape);
-	enoki_tape_write_piece(es, tape, event, task, arg);
+	if (enoki_tape_prepare(es, tape))
+		enoki_tape_write_piece(es, tape, event, task, arg);
+}
+
+static __always_inline void enoki_tape_piece(struct enoki_sched *es, unsigned int event,
+					     u64 task, u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	struct enoki_tape_header *header = tape->header;
+	u64 head = tape->head;
+
+	if (!enoki_tape_ready(es, tape, head, 1)) {
+		__enoki_tape(es, event, task, arg);
+		return;
+	}
+	enoki_tape_fill(enoki_tape_at(header, head), es, tape, event, task, arg);
+	enoki_tape_done(tape, header, head + sizeof(struct enoki_record));
 }
 
 /**
@@ -283,16 +329,7 @@ static noinline void __enoki_tape(struct enoki_sched *es, unsigned int event, u6
  */
 void enoki_tape(struct enoki_sched *es, unsigned int event, u64 task, u64 arg)
 {
-	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
-
-	if (!enoki_is_taped(es))
-		return;
-	if (!enoki_tape_ready(es, tape)) {
-		__enoki_tape(es, event, task, arg);
-		return;
-	}
-	enoki_tape_fill(enoki_tape_next(tape), es, event, task, arg);
-	enoki_tape_done(tape);
+	enoki_tape_piece(es, event, task, arg);
 }
 
 /*
@@ -324,6 +361,11 @@ static u16 enoki_tape_nth(struct enoki_sched *es, struct enoki_tape *tape,
 	return slot->calls++;
 }
 
+/* Calls about a task whose argument is its run time, if that has changed. */
+#define ENOKI_TAPE_RUNTIME_CALLS						\
+	(BIT(ENOKI_EV_task_new) | BIT(ENOKI_EV_task_preempt) | BIT(ENOKI_EV_task_yield) |	\
+	 BIT(ENOKI_EV_task_blocked) | BIT(ENOKI_EV_task_dead) | BIT(ENOKI_EV_task_departed))
+
 static noinline void __enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
 				       const struct enoki_ctx *cx,
 				       const struct enoki_task *token, u64 arg)
@@ -332,61 +374,103 @@ static noinline void __enoki_tape_call(struct enoki_sched *es, enum enoki_event 
 	struct enoki_record record;
 	u16 nth;
 
-	enoki_tape_prepare(es, tape);
+	if (!enoki_tape_prepare(es, tape))
+		return;
 	nth = enoki_tape_nth(es, tape, token);
 	enoki_tape_fill_call(&record, es, tape, event, cx, token, arg, nth);
 	enoki_tape_write(tape, &record);
 }
 
+/*
+ * A call that is about a task which has run since the one before: that comes first. There is
+ * room for both.
+ */
+static noinline void enoki_tape_call_ran(const struct enoki_sched *es, enum enoki_event event,
+					 const struct enoki_ctx *cx,
+					 const struct enoki_task *token, u64 arg,
+					 struct enoki_slot *slot)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	const size_t size = sizeof(struct enoki_record);
+	u64 head = tape->head;
+
+	slot->taped_ns = token->info.runtime_ns;
+	enoki_tape_fill(enoki_tape_at(tape->header, head), es, tape, ENOKI_RECORD_RUNTIME,
+			token->info.id, slot->taped_ns);
+	enoki_tape_fill_call(enoki_tape_at(tape->header, head + size), es, tape, event, cx,
+			     token, arg, slot->calls++);
+	enoki_tape_done(tape, tape->header, head + 2 * size);
+}
+
+/*
+ * A call about @token, of which the class knows that it is no past one, or which is the call's
+ * answer; or &enoki_no_token.
+ */
+static __always_inline void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
+					    const struct enoki_ctx *cx,
+					    const struct enoki_task *token, u64 arg)
+{
+	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
+	struct enoki_tape_header *header = tape->header;
+	u64 head = tape->head;
+	struct enoki_slot *slot;
+
+	slot = enoki_tape_slot_of(token);
+	if (unlikely(!slot) || !enoki_tape_ready(es, tape, head, 2)) {
+		__enoki_tape_call(es, event, cx, token, arg);
+		return;
+	}
+	if (slot->taped_ns != token->info.runtime_ns) {
+		if (!(BIT(event) & ENOKI_TAPE_RUNTIME_CALLS)) {
+			enoki_tape_call_ran(es, event, cx, token, arg, slot);
+			return;
+		}
+		slot->taped_ns = token->info.runtime_ns;
+		arg = slot->taped_ns;
+	}
+	enoki_tape_fill_call(enoki_tape_at(header, head), es, tape, event, cx, token, arg,
+			     slot->calls++);
+	enoki_tape_done(tape, header, head + sizeof(struct enoki_record));
+}
+
+/* The ring stands still. If there is no record of this one it may come too late to be right. */
+static noinline void enoki_record_late(struct enoki_sched *es, enum enoki_event event,
+				       const struct enoki_ctx *cx,
+				       const struct enoki_task *token, u64 arg)
+{
+	this_cpu_write(es->stats->late_at, ktime_get_mono_fast_ns());
+	if (enoki_is_taping())
+		enoki_tape_call(es, event, cx, token, arg);
+}
+
 /**
- * enoki_tape_call - record a call of a policy
+ * enoki_record_slow - note a call when there is a recording, too, or the ring stands still
  * @es: the policy
  * @event: which call
  * @cx: its context
- * @token: what it is about, of which the class knows that it is no past one, or which is its
- *	answer; or &enoki_no_token
+ * @token: that of the task that it is about, or &enoki_no_token
  * @arg: see &enum enoki_record_event
  *
  * Context: interrupts off.
  */
-void enoki_tape_call(struct enoki_sched *es, enum enoki_event event,
-		     const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg)
+void enoki_record_slow(struct enoki_sched *es, enum enoki_event event,
+		       const struct enoki_ctx *cx, const struct enoki_task *token, u64 arg)
 {
-	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
-	struct enoki_slot *slot;
+	void *records = this_cpu_read(enoki_rings.shared);
 
-	if (!enoki_is_taped(es))
-		return;
-	slot = enoki_tape_slot_of(token);
-	if (unlikely(!slot || slot->taped_ns != token->info.runtime_ns) ||
-	    !enoki_tape_ready(es, tape)) {
-		__enoki_tape_call(es, event, cx, token, arg);
+	if (unlikely(!records)) {
+		enoki_record_late(es, event, cx, token, arg);
 		return;
 	}
-	enoki_tape_fill_call(enoki_tape_next(tape), es, tape, event, cx, token, arg,
-			     slot->calls++);
-	enoki_tape_done(tape);
-}
-
-/**
- * enoki_tape_with - what the argument of the next record of a call is to have besides
- * @es: the policy
- * @arg: that
- *
- * So that it need not be kept until then if there is no recording.
- *
- * Context: interrupts off, and until that record.
- */
-void enoki_tape_with(const struct enoki_sched *es, u64 arg)
-{
-	if (READ_ONCE(es->taped))
-		__this_cpu_write(enoki_tapes.with, arg);
+	enoki_ring_put(records, es, event, cx, token->info.id, arg);
+	if (enoki_is_taping())
+		enoki_tape_call(es, event, cx, token, arg);
 }
 
 /**
  * enoki_tape_prev - record that pick_next_task is given a token
  * @es: the policy
- * @prev: the token, or NULL
+ * @prev: the token
  *
  * Context: interrupts off.
  */
@@ -395,10 +479,9 @@ void enoki_tape_prev(struct enoki_sched *es, const struct enoki_task *prev)
 	struct enoki_tape *tape = this_cpu_ptr(&enoki_tapes);
 	struct enoki_record record;
 
-	if (!prev || !enoki_is_taped(es))
+	if (!enoki_tape_prepare(es, tape))
 		return;
-	enoki_tape_prepare(es, tape);
-	enoki_tape_fill(&record, es, ENOKI_RECORD_WITH, prev->info.id, 0);
+	enoki_tape_fill(&record, es, tape, ENOKI_RECORD_WITH, prev->info.id, 0);
 	record.cpu = prev->cpu;
 	record.nth = enoki_tape_nth(es, tape, prev);
 	enoki_tape_write(tape, &record);
@@ -440,7 +523,7 @@ bool enoki_tape_answer(bool answer)
 	struct enoki_tape *tape;
 	u16 call;
 
-	if (!es || !enoki_is_taped(es))
+	if (!es || !READ_ONCE(es->taped))
 		return answer;
 	tape = this_cpu_ptr(&enoki_tapes);
 	call = __this_cpu_read(enoki_calling) & ENOKI_CALL_MASK;
@@ -449,6 +532,7 @@ bool enoki_tape_answer(bool answer)
 	    (tape->answered != call || tape->answers >> 62))
 		enoki_tape_flush(tape, smp_processor_id());
 	tape->answers = tape->answers << 1 | answer;
+	tape->limit = 0;
 	tape->answered = call;
 	tape->answered_by = es->id;
 
@@ -540,7 +624,7 @@ void enoki_tape_freed(struct enoki_sched *es, const struct enoki_task *token)
 void enoki_tape_lock(struct enoki_sched *es, u64 lock, u64 nth)
 {
 	if (es)
-		enoki_tape(es, ENOKI_RECORD_LOCK, lock, nth);
+		enoki_tape_piece(es, ENOKI_RECORD_LOCK, lock, nth);
 }
 EXPORT_SYMBOL_GPL(enoki_tape_lock);
 
@@ -562,6 +646,22 @@ void enoki_tape_slot(struct enoki_slot *slot)
 }
 
 /**
+ * enoki_tape_instance - a policy has another instance
+ * @es: the policy
+ * @taped: it is recorded; from the new instance on, if it was not
+ *
+ * Context: with enoki_change_mutex; nobody calls the policy.
+ */
+void enoki_tape_instance(struct enoki_sched *es, bool taped)
+{
+	WRITE_ONCE(es->taped, taped ? es->instance : 0);
+	/* Pairs with the one in enoki_tapes_halt(). */
+	smp_mb();
+	if (READ_ONCE(enoki_tapes_halted))
+		WRITE_ONCE(es->taped, 0);
+}
+
+/**
  * enoki_tape_new - a policy comes into office
  * @es: the policy, which has its first data, and which nobody calls yet
  *
@@ -570,7 +670,7 @@ void enoki_tape_slot(struct enoki_slot *slot)
 void enoki_tape_new(struct enoki_sched *es)
 {
 	enoki_number_instance(es, false);
-	es->taped = test_bit(es->id, enoki_tape_policies) ? es->instance : 0;
+	enoki_tape_instance(es, test_bit(es->id, enoki_tape_policies));
 }
 
 /* Nobody writes any more. */
@@ -706,6 +806,8 @@ int enoki_recording_start(const struct enoki_client *client)
 		per_cpu(enoki_tapes, cpu) = (struct enoki_tape){
 			.header		= enoki_tape_header_of(cpu),
 			.answers	= 1,
+			.cpu		= cpu,
+			.on		= cpu,
 		};
 	}
 	enoki_tapes_halted = false;

@@ -361,8 +361,7 @@ void enoki_number_instance(struct enoki_sched *es, bool inherits)
 
 	es->instance = ++last;
 	es->inherits = inherits;
-	if (es->taped)
-		WRITE_ONCE(es->taped, es->instance);
+	enoki_tape_instance(es, es->taped);
 }
 
 /* The gate is closed. Return: 0, and the new version is in office; or it refused. */
@@ -387,7 +386,7 @@ static int enoki_swap(struct enoki_sched *es, struct enoki_upgrade *up)
 	swap(es->priv, up->priv);
 	enoki_number_instance(es, up->keep);
 	if (up->anew) {
-		WRITE_ONCE(es->taped, es->instance);
+		enoki_tape_instance(es, true);
 		return 0;
 	}
 	es->build = up->build;
