@@ -36,6 +36,7 @@ pub mod token;
 pub mod tree;
 #[path = "../../rust/enoki/upgrade.rs"]
 pub mod upgrade;
+pub mod what_if;
 
 #[doc(hidden)]
 pub use hint::Ops as __Ops;

@@ -8,6 +8,7 @@ use crate::{
     records::{self, event, Record},
     replay::{Error, Replay, Report, Stop},
     sys::code,
+    what_if::{Measured, Outcome},
 };
 use std::io::{Cursor, Read};
 
@@ -461,4 +462,67 @@ fn where_to_stop() {
     ] {
         assert_eq!(Stop::parse(wrong), None, "{wrong}");
     }
+}
+
+/// Two tasks on one CPU that take turns of 5 ms; the first one sleeps for 10 ms and comes back.
+fn turns() -> Vec<u8> {
+    let at = |ms: u64, event: u8, task: u64, arg: u64| Record {
+        time_ns: ms * 1_000_000,
+        ..record(0, event, task, arg, 0)
+    };
+    let ran = |task: u64, ms: u64| at(0, event::RUNTIME, task, ms * 1_000_000);
+    let made = |task: u64| at(0, event::INIT_TASK, task, 1024 | 1 << 32 | 20 << 48);
+    let tape = vec![
+        at(0, event::OFFICE, 7, 0),
+        made(1),
+        ran(1, 0),
+        made(2),
+        ran(2, 0),
+        at(1, event::TASK_NEW, 1, 0),
+        at(1, event::PICK_NEXT_TASK, 1, 0),
+        at(2, event::TASK_NEW, 2, 0),
+        ran(1, 5),
+        at(6, event::WITH, 1, 0),
+        at(6, event::PICK_NEXT_TASK, 2, 0),
+        ran(2, 5),
+        at(11, event::WITH, 2, 0),
+        at(11, event::PICK_NEXT_TASK, 1, 0),
+        at(16, event::TASK_BLOCKED, 1, 10_000_000),
+        at(16, event::PICK_NEXT_TASK, 2, 0),
+        ran(2, 10),
+        at(21, event::TASK_DEAD, 2, 0),
+        at(26, event::TASK_WAKEUP, 1, 0),
+        at(26, event::PICK_NEXT_TASK, 1, 0),
+        ran(1, 15),
+        at(31, event::TASK_BLOCKED, 1, 0),
+    ];
+    stream(&[tape])
+}
+
+#[test]
+fn what_if() {
+    // A task runs for as long as it wants to.
+    let outcome = Outcome::new(Ops::<Crossing>::new(), &turns()[..]).unwrap();
+    let ms = |tasks: &[Measured]| {
+        let of = |task: &Measured| {
+            let latencies = task.latencies_ns.iter().map(|ns| ns / 1_000_000);
+            let (ran, waited) = (task.ran_ns / 1_000_000, task.waited_ns / 1_000_000);
+            let fair = (task.fair_ns / 1e6) as u64;
+            (task.id, ran, waited, fair, latencies.collect::<Vec<_>>())
+        };
+        tasks.iter().map(of).collect::<Vec<_>>()
+    };
+    let recorded = [(1, 15, 5, 13, vec![0, 0]), (2, 10, 9, 12, vec![4])];
+    assert_eq!(ms(&outcome.recorded), recorded);
+    // The first one until 11 ms, the second one until 21 ms, and the first one again.
+    let model = [(1, 15, 0, 10, vec![0, 0]), (2, 10, 9, 14, vec![9])];
+    assert_eq!(ms(&outcome.model), model);
+
+    let text = outcome.to_string();
+    let of = |words: usize| {
+        let of_words = |line: &&str| line.split('\t').count() == words;
+        text.lines().filter(of_words).count()
+    };
+    assert_eq!((of(11), of(26), text.lines().count()), (6, 2, 8), "{text}");
+    assert!(Outcome::new(Ops::<Crossing>::new(), &b"ENOKI"[..]).is_err());
 }

@@ -18,7 +18,7 @@ use std::{
     ptr,
 };
 
-/// The machine has so many CPUs.
+/// The made-up machine has so many CPUs.
 pub const NR_CPUS: u32 = 8;
 
 /// What a task is doing, as the class knows it. The number is the CPU.
@@ -45,21 +45,45 @@ struct TaskState {
     queued_at: u64,
 }
 
+/// What a CPU shares with others: the first CPU of its core and of those that share its last cache,
+/// and its node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) core: u32,
+    pub(crate) llc: u32,
+    pub(crate) node: i32,
+}
+
 /// What the policy can see and ask for by the services of the class.
-#[derive(Default)]
 pub(crate) struct World {
+    machine: Vec<Place>,
     now: u64,
-    since: [u64; NR_CPUS as usize],
-    running: [Option<usize>; NR_CPUS as usize],
+    since: Vec<u64>,
+    running: Vec<Option<usize>>,
+    /// How often each CPU picked, and the last slice, ns.
+    picked: Vec<(u64, u64)>,
     offline: BTreeSet<u32>,
     resched: BTreeSet<u32>,
     tasks: Vec<TaskState>,
+    /// How many tasks of each CPU are queued.
+    nr_queued: Vec<usize>,
     timers: Vec<Option<u64>>,
     lines: Vec<String>,
     clients: BTreeMap<u64, Vec<u8>>,
     drops: u64,
     retiring: bool,
     max_wait: u64,
+}
+
+impl Default for World {
+    /// Two threads a core, four CPUs a cache, one node.
+    fn default() -> World {
+        World::new((0..NR_CPUS).map(|cpu| Place {
+            core: cpu / 2 * 2,
+            llc: cpu / 4 * 4,
+            node: 0,
+        }))
+    }
 }
 
 thread_local! {
@@ -72,6 +96,35 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
 }
 
 impl World {
+    fn new(machine: impl IntoIterator<Item = Place>) -> World {
+        let machine: Vec<Place> = machine.into_iter().collect();
+        World {
+            now: 0,
+            since: vec![0; machine.len()],
+            running: vec![None; machine.len()],
+            picked: vec![(0, 0); machine.len()],
+            nr_queued: vec![0; machine.len()],
+            offline: BTreeSet::new(),
+            resched: BTreeSet::new(),
+            tasks: Vec::new(),
+            timers: Vec::new(),
+            lines: Vec::new(),
+            clients: BTreeMap::new(),
+            drops: 0,
+            retiring: false,
+            max_wait: 0,
+            machine,
+        }
+    }
+
+    pub(crate) fn nr_cpus(&self) -> u32 {
+        self.machine.len() as u32
+    }
+
+    pub(crate) fn place(&self, cpu: u32) -> Place {
+        self.machine[cpu as usize]
+    }
+
     pub(crate) fn active(&self, cpu: u32) -> bool {
         !self.offline.contains(&cpu)
     }
@@ -96,7 +149,7 @@ impl World {
         self.drops += 1;
         task.gen += 1;
         if let State::Queued(cpu) = task.state {
-            task.state = State::Dropped(cpu);
+            self.set(slot as usize, State::Dropped(cpu));
         }
     }
 
@@ -125,20 +178,26 @@ impl World {
     }
 
     fn has_queued(&self, cpu: u32) -> bool {
-        self.tasks
-            .iter()
-            .any(|task| task.state == State::Queued(cpu))
+        self.nr_queued[cpu as usize] != 0
+    }
+
+    fn set(&mut self, slot: usize, state: State) {
+        if let State::Queued(cpu) = std::mem::replace(&mut self.tasks[slot].state, state) {
+            self.nr_queued[cpu as usize] -= 1;
+        }
+        if let State::Queued(cpu) = state {
+            self.nr_queued[cpu as usize] += 1;
+        }
     }
 
     /// The task's head as the class gives it to the policy.
     fn fill(&mut self, slot: usize, cpu: u32, grant: bool) -> *mut RawTask {
-        let now = self.now;
-        let task = &mut self.tasks[slot];
         if grant {
-            task.gen += 1;
-            task.state = State::Queued(cpu);
-            task.queued_at = now;
+            self.set(slot, State::Queued(cpu));
+            self.tasks[slot].gen += 1;
+            self.tasks[slot].queued_at = self.now;
         }
+        let task = &self.tasks[slot];
         // SAFETY: The class owns the task.
         let raw = unsafe { &mut *task.raw };
         raw.info = task.info;
@@ -182,6 +241,8 @@ pub struct Sim<S: Scheduler> {
     sched: *mut S,
     ops: RawOps,
     rng: u64,
+    /// Nothing happens by chance.
+    exact: bool,
     picks: u64,
     steals: u64,
 }
@@ -209,9 +270,21 @@ impl<S: Scheduler> Sim<S> {
     ///
     /// What the policy's `new()` fails with.
     pub fn with_ops(ops: Ops<S>, seed: u64) -> sys::Result<Self> {
-        with(|world| *world = World::default());
-        with(|world| world.timers = vec![None; S::TIMERS as usize]);
+        Self::in_world(World::default(), ops, seed)
+    }
+
+    /// On that machine, where nothing happens by chance.
+    pub(crate) fn of_machine(ops: Ops<S>, machine: Vec<Place>) -> sys::Result<Self> {
+        let mut sim = Self::in_world(World::new(machine), ops, 1)?;
+        sim.exact = true;
+        Ok(sim)
+    }
+
+    fn in_world(mut world: World, ops: Ops<S>, seed: u64) -> sys::Result<Self> {
+        world.timers = vec![None; S::TIMERS as usize];
+        with(|there| *there = world);
         Ok(Sim {
+            exact: false,
             sched: Box::into_raw(Box::new(S::new(&Machine::new())?)),
             ops: ops.into_raw(),
             rng: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -237,6 +310,15 @@ impl<S: Scheduler> Sim<S> {
         (self.rng >> 11) % below
     }
 
+    /// Something that happens now and then, one of so many times.
+    fn chance(&mut self, of: u64) -> bool {
+        !self.exact && self.random(of) == 0
+    }
+
+    fn nr_cpus(&self) -> u32 {
+        with(|world| world.nr_cpus())
+    }
+
     fn cx(&self, cpu: u32) -> RawCtx {
         RawCtx {
             now_ns: with(|world| world.now),
@@ -254,11 +336,19 @@ impl<S: Scheduler> Sim<S> {
     /// Attaches a task that may run on the CPUs of the mask, and makes it ready to run on the
     /// first of them. Returns its slot.
     pub fn spawn(&mut self, allowed: u64, nice: i32) -> usize {
+        let id = with(|world| world.tasks.len()) as u64 + 1000;
+        let slot = self.attach(id, allowed, nice, WEIGHTS[(nice + 20) as usize]);
+        self.begin(slot, allowed.trailing_zeros());
+        slot
+    }
+
+    /// Attaches a task, which sleeps. Returns its slot.
+    pub(crate) fn attach(&mut self, id: u64, allowed: u64, nice: i32, weight: u32) -> usize {
         let slot = with(|world| world.tasks.len());
         let info = RawInfo {
-            id: slot as u64 + 1000,
+            id,
             runtime_ns: 0,
-            weight: WEIGHTS[(nice + 20) as usize],
+            weight,
             nice,
             nr_cpus_allowed: allowed.count_ones(),
             flags: 0,
@@ -279,14 +369,53 @@ impl<S: Scheduler> Sim<S> {
                 queued_at: 0,
             })
         });
-        self.place(slot, allowed.trailing_zeros(), sys::WAKE_FORK);
         slot
+    }
+
+    /// Makes a new task ready to run; `prev` is its parent's CPU.
+    pub(crate) fn begin(&mut self, slot: usize, prev: u32) {
+        self.place(slot, prev, sys::WAKE_FORK);
+    }
+
+    /// Ends a task.
+    pub(crate) fn end(&mut self, slot: usize) {
+        self.leave(slot, true);
+    }
+
+    /// How often a CPU picked, and for how long what it picked last may run, ns; 0 is for ever.
+    pub(crate) fn picked(&self, cpu: u32) -> (u64, u64) {
+        with(|world| world.picked[cpu as usize])
+    }
+
+    /// Whether a task is ready to run, and does not.
+    pub(crate) fn is_waiting(&self, slot: usize) -> bool {
+        with(|world| {
+            matches!(
+                world.tasks[slot].state,
+                State::Queued(_) | State::Dropped(_)
+            )
+        })
+    }
+
+    /// Whether any task is.
+    pub(crate) fn is_anyone_waiting(&self) -> bool {
+        with(|world| world.nr_queued.iter().any(|&nr| nr != 0))
+    }
+
+    /// The CPUs that the policy wants to pick again.
+    pub(crate) fn to_pick(&mut self) -> BTreeSet<u32> {
+        with(|world| std::mem::take(&mut world.resched))
+    }
+
+    /// When the next timer runs out.
+    pub(crate) fn next_timer(&self) -> Option<u64> {
+        with(|world| world.timers.iter().flatten().copied().min())
     }
 
     /// The run time of a task, ns.
     pub fn runtime(&self, slot: usize) -> u64 {
         with(|world| {
-            (0..NR_CPUS).for_each(|cpu| world.account(cpu));
+            (0..world.nr_cpus()).for_each(|cpu| world.account(cpu));
             world.tasks[slot].info.runtime_ns
         })
     }
@@ -312,11 +441,15 @@ impl<S: Scheduler> Sim<S> {
     /// Wakes a task, or places a new one.
     fn place(&mut self, slot: usize, prev: u32, flags: u32) {
         let task = with(|world| world.fill(slot, prev, false));
-        let waker = self.random(u64::from(NR_CPUS)) as u32;
+        let waker = if self.exact {
+            prev
+        } else {
+            self.random(u64::from(self.nr_cpus())) as u32
+        };
         let cx = self.cx(waker);
         let answer = call!(self, select_task_rq, &cx, task, prev as i32, flags);
         assert!(
-            (0..NR_CPUS as i32).contains(&answer),
+            (0..self.nr_cpus() as i32).contains(&answer),
             "select_task_rq: no CPU {answer}"
         );
         let cpu = with(|world| {
@@ -324,7 +457,7 @@ impl<S: Scheduler> Sim<S> {
             if usable(answer as u32) {
                 Some(answer as u32)
             } else {
-                (0..NR_CPUS).find(|&cpu| usable(cpu))
+                (0..world.nr_cpus()).find(|&cpu| usable(cpu))
             }
         });
         let Some(cpu) = cpu else { return };
@@ -364,6 +497,7 @@ impl<S: Scheduler> Sim<S> {
         }
         let prev = with(|world| {
             world.account(cpu);
+            world.picked[cpu as usize].0 += 1;
             world.running[cpu as usize]
                 .take()
                 .map_or(ptr::null_mut(), |slot| world.fill(slot, cpu, true))
@@ -399,7 +533,7 @@ impl<S: Scheduler> Sim<S> {
             );
             assert_eq!(task.gen, gen, "pick_next_task: a stale token");
         });
-        if self.random(64) == 0 {
+        if self.chance(64) {
             let task = with(|world| world.fill(slot, cpu, true));
             call!(self, pnt_err, &cx, task, sys::ERR_RACE);
             return self.pick(cpu);
@@ -409,9 +543,10 @@ impl<S: Scheduler> Sim<S> {
             let waited = world.now - world.tasks[slot].queued_at;
             world.max_wait = world.max_wait.max(waited);
             world.tasks[slot].gen += 1;
-            world.tasks[slot].state = State::Running(cpu);
+            world.set(slot, State::Running(cpu));
             world.running[cpu as usize] = Some(slot);
             world.since[cpu as usize] = world.now;
+            world.picked[cpu as usize].1 = slice;
         });
         slice
     }
@@ -433,7 +568,7 @@ impl<S: Scheduler> Sim<S> {
                 state => panic!("balance: the task is {state:?}"),
             }
         });
-        if self.random(4) == 0 {
+        if self.chance(4) {
             call!(self, balance_err, &cx, &key, sys::ERR_RACE);
         } else {
             self.migrate(slot, from, cpu, sys::LEAVE_MIGRATE);
@@ -517,7 +652,7 @@ impl<S: Scheduler> Sim<S> {
         call!(self, task_blocked, &cx, curr);
         with(|world| {
             let slot = world.running[cpu as usize].take()?;
-            world.tasks[slot].state = State::Blocked;
+            world.set(slot, State::Blocked);
             Some(slot)
         })
     }
@@ -526,11 +661,7 @@ impl<S: Scheduler> Sim<S> {
     pub fn wake(&mut self, slot: usize) {
         // SAFETY: The task is asleep, so the class owns it.
         let prev = with(|world| unsafe { (*world.tasks[slot].raw).cpu }) as u32;
-        let sync = if self.random(2) == 0 {
-            sys::WAKE_SYNC
-        } else {
-            0
-        };
+        let sync = if self.chance(2) { sys::WAKE_SYNC } else { 0 };
         self.place(slot, prev, sync);
     }
 
@@ -553,7 +684,7 @@ impl<S: Scheduler> Sim<S> {
         } else {
             call!(self, task_departed, &cx, task);
         }
-        with(|world| world.tasks[slot].state = State::Dead);
+        with(|world| world.set(slot, State::Dead));
         // SAFETY: The simulator keeps the contract of the ops table.
         unsafe { self.ops.free_task.unwrap()(task) };
         self.pick(cpu);
@@ -561,10 +692,15 @@ impl<S: Scheduler> Sim<S> {
 
     /// Changes a task's nice level.
     fn renice(&mut self, slot: usize, nice: i32) {
+        self.reweigh(slot, nice, WEIGHTS[(nice + 20) as usize]);
+    }
+
+    /// Changes a task's nice level, and its weight.
+    pub(crate) fn reweigh(&mut self, slot: usize, nice: i32, weight: u32) {
         let (cpu, task, info) = with(|world| {
             let task = &mut world.tasks[slot];
             task.info.nice = nice;
-            task.info.weight = WEIGHTS[(nice + 20) as usize];
+            task.info.weight = weight;
             let cpu = match task.state {
                 State::Queued(cpu) | State::Running(cpu) | State::Dropped(cpu) => cpu,
                 _ => 0,
@@ -595,7 +731,8 @@ impl<S: Scheduler> Sim<S> {
     /// Moves a task off a CPU that it may not use any more.
     fn evict(&mut self, slot: usize) {
         let (state, to) = with(|world| {
-            let to = (0..NR_CPUS).find(|&cpu| world.active(cpu) && world.allowed(slot as u32, cpu));
+            let to = (0..world.nr_cpus())
+                .find(|&cpu| world.active(cpu) && world.allowed(slot as u32, cpu));
             (world.tasks[slot].state, to)
         });
         let ok = |cpu| with(|world| world.active(cpu) && world.allowed(slot as u32, cpu));
@@ -625,8 +762,8 @@ impl<S: Scheduler> Sim<S> {
         for slot in 0..with(|world| world.tasks.len()) {
             // A task whose last CPU goes may use all.
             with(|world| {
-                let online =
-                    (0..NR_CPUS).any(|cpu| world.active(cpu) && world.allowed(slot as u32, cpu));
+                let online = (0..world.nr_cpus())
+                    .any(|cpu| world.active(cpu) && world.allowed(slot as u32, cpu));
                 if !online {
                     world.tasks[slot].allowed = u64::MAX;
                 }
@@ -756,7 +893,7 @@ impl<S: Scheduler> Sim<S> {
     }
 
     /// Timers that have run out.
-    fn fire(&mut self, cpu: u32) {
+    pub(crate) fn fire(&mut self, cpu: u32) {
         let due: Vec<usize> = with(|world| {
             let now = world.now;
             let due = |timer: &Option<u64>| timer.is_some_and(|at| at <= now);

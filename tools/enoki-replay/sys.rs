@@ -375,7 +375,7 @@ impl<T: Unpin> DerefMut for Guard<'_, T> {
 }
 
 pub(crate) fn nr_cpu_ids() -> u32 {
-    replay::nr_cpus().unwrap_or(sim::NR_CPUS)
+    replay::nr_cpus().unwrap_or_else(|| sim::with(|world| world.nr_cpus()))
 }
 
 pub(crate) fn cpu_possible(cpu: CpuId) -> bool {
@@ -400,12 +400,11 @@ pub(crate) fn topology(cpu: CpuId) -> Topology {
     if let Some(topology) = replay::topology(cpu) {
         return topology;
     }
-    // Two threads a core, four CPUs a cache, one node.
-    let group = |size: u32| CpuId::new(cpu.as_u32() / size * size).unwrap_or(cpu);
+    let place = sim::with(|world| world.place(cpu.as_u32()));
     Topology {
-        core: group(2),
-        llc: group(4),
-        node: 0,
+        core: CpuId::new(place.core).unwrap_or(cpu),
+        llc: CpuId::new(place.llc).unwrap_or(cpu),
+        node: place.node,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     hint::Ops,
     records::{self, event, Call, Record},
     sched::Scheduler,
+    what_if::Outcome,
 };
 use std::{
     fs::File,
@@ -101,11 +102,7 @@ fn replay<S: Scheduler>(ops: Ops<S>, options: &Options) -> Result<(), Error> {
             S::VERSION
         )));
     }
-    let from: Box<dyn Read + Send> = match options.path.as_str() {
-        "-" => Box::new(io::stdin()),
-        path => Box::new(File::open(path)?),
-    };
-    let from: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(1 << 20, from));
+    let from = open(&options.path)?;
     let mut replay = Replay::new(ops, from)?;
     replay.stop = options.stop;
     let started = std::time::Instant::now();
@@ -128,11 +125,34 @@ fn replay<S: Scheduler>(ops: Ops<S>, options: &Options) -> Result<(), Error> {
     ended
 }
 
+/// Where a stream comes from; "-" is standard input.
+fn open(path: &str) -> io::Result<Box<dyn Read + Send>> {
+    let from: Box<dyn Read + Send> = match path {
+        "-" => Box::new(io::stdin()),
+        path => Box::new(File::open(path)?),
+    };
+    Ok(Box::new(BufReader::with_capacity(1 << 20, from)))
+}
+
+fn what_if<S: Scheduler>(ops: Ops<S>, path: &str) {
+    match open(path).and_then(|from| Outcome::new(ops, from)) {
+        Ok(outcome) => print!("{outcome}"),
+        Err(error) => {
+            eprintln!("the recording cannot be read: {error}");
+            std::process::exit(2);
+        }
+    }
+}
+
 /// What `module_enoki_scheduler!` makes a program of: `NAME [SEED [EVENTS]]` simulates,
-/// `NAME replay STREAM` runs a recording again. It ends with status 1 if the policy does something
-/// else than it did, 3 if the recording lacks something to go on, 2 if nothing can be done.
+/// `NAME replay STREAM` runs a recording again, `NAME what-if STREAM` says what it would do in a
+/// model, see [`crate::what_if`]. It ends with status 1 if the policy does something else than it
+/// did, 3 if the recording lacks something to go on, 2 if nothing can be done.
 pub fn main<S: Scheduler>(ops: Ops<S>) {
     let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|first| first == "what-if").is_some() {
+        return what_if(ops, &args.next().unwrap_or("-".to_owned()));
+    }
     if args.next_if(|first| first == "replay").is_none() {
         return crate::sim::main(ops);
     }
