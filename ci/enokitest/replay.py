@@ -26,6 +26,8 @@ NEEDED = {
     "locality-mix": ("parse_hint",),
     "echo-mix": ("register_queue", "enter_queue", "parse_hint", "send", "reregister_init"),
 }
+# Under these loads each policy is recorded, and those under more or fewer than all.
+LOADS = {"wfq": ("pipe", "shares", "mix"), FICKLE: ("pipe",)}
 PLACE = OUT / "replay"
 PARTS = re.compile(r" \(\d+ in parts\)")
 RECORDED = re.compile(r"\d+ calls as recorded \((\d+) in parts\)")
@@ -104,6 +106,43 @@ def debugged(replayer: Path, recording: Path) -> str:
     return "" if stopped == [str(line + 1)] else f"gdb did not stop in pick_next_task: {said[-2000:]}"
 
 
+def shared(replayer: Path, recording: Path) -> str:
+    """
+    Asks what fifo would have done with two tasks on one CPU, of which one has 9 times the weight; what is wrong with
+    the answer, if anything. wfq gives each what is fair, in the recording and in the model. With fifo they take turns.
+    """
+    done = subprocess.run(
+        [str(replayer), str(recording), "--source", str(_source("wfq")), "--policy", str(_source("fifo"))],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    number = r" +([\d.]+) \(\d+\)"
+    found = [re.search(rf"^{which} of a fair share.*?{number * 3}$", done.stdout, re.M) for which in ("least", "most")]
+    if not all(found):
+        return f"fifo instead of wfq: {done.stdout + done.stderr}"
+    (*least, least_fifo), (*most, most_fifo) = ([float(share) for share in line.groups()] for line in found if line)
+    good = min(least) > 0.8 and max(most) < 1.2 and least_fifo < 0.8 and most_fifo > 1.5
+    return "" if good else f"fifo instead of wfq: {done.stdout}"
+
+
+def drawn(replayer: Path, recording: Path) -> str:
+    """Makes a page of a recording and opens it in a browser; what is wrong with that, if anything."""
+    page = recording.with_suffix(".html")
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=600, check=False)
+    made = run([str(replayer), str(recording), "--html", str(page)])
+    if made.returncode:
+        return f"no page was made: {made.stderr}"
+    # Without the sandbox, as it does not run as root otherwise; the page is ours, and needs no network.
+    browser = ["chromium-headless-shell", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,1100"]
+    argv = [*browser, "--virtual-time-budget=10000", f"--screenshot={page.with_suffix('.png')}", "--dump-dom", page.as_uri()]
+    said = run(argv)
+    # The script says so at its very end, and rows are made by it.
+    done = re.search(r'<body data-drawn="[1-9]\d*"', said.stdout) and "<tr data-task=" in said.stdout
+    return "" if done else f"the page was not drawn: {said.stdout[-1000:]} {said.stderr[-2000:]}"
+
+
 def check(cpus: int) -> Outcome:
     """Records all policies on a machine of so many CPUs, and runs that again."""
     kernel, replayer = kernels.build("debug"), userspace.replayer()
@@ -111,7 +150,7 @@ def check(cpus: int) -> Outcome:
     place.mkdir(parents=True, exist_ok=True)
     recordings = []
     for policy in (*POLICIES, FICKLE):
-        for load in ("pipe", "mix") if policy != FICKLE else ("pipe",):
+        for load in LOADS.get(policy, ("pipe", "mix")):
             recordings.append((policy, place / f"{policy}-{load}.enoki"))
             recordings[-1][1].unlink(missing_ok=True)
     programs = [prepare.selftests(kernel), userspace.BUILT]
@@ -123,9 +162,13 @@ def check(cpus: int) -> Outcome:
     if ended.failure:
         return Outcome(Results(failed=[ended.failure]), str(ended.log.relative_to(CHECKOUT)))
     results = judge(replayer, recordings)
-    wrong = debugged(replayer, place / "fifo-mix.enoki")
-    results.passed += not wrong
-    results.failed += [wrong] * bool(wrong)
+    for wrong in (
+        debugged(replayer, place / "fifo-mix.enoki"),
+        shared(replayer, place / "wfq-shares.enoki") if cpus == 1 else "",
+        drawn(replayer, place / "wfq-mix.enoki"),
+    ):
+        results.passed += not wrong
+        results.failed += [wrong] * bool(wrong)
     for _, recording in recordings:
         if kinds := missing(replayer, recording):
             results.failed.append(f"{recording.name} has no {', '.join(kinds)}")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs in the guest: recordings.sh SELFTESTS USERSPACE TEST_MODULES WHERE CPUS
 # Records each policy, while two tasks pass a byte to and fro, and while many do different things, one
-# of which is to replace the policy.
+# of which is to replace the policy; and wfq while two tasks of different weights do nothing but run.
 set -uo pipefail
 selftests=$1 userspace=$2 modules=$3 where=$4 cpus=$5
 status=0
@@ -37,6 +37,9 @@ done
 [ -z "$hints" ] || $hints >/dev/null &
 enokictl upgrade "$policy" "$module" && wait'
 
+# shellcheck disable=SC2016  # expanded by the shell that runs it
+hog='x=0; while [ $x -lt 40000 ]; do x=$((x + 1)); done'
+
 for policy in fifo wfq shinjuku locality arachne echo fickle; do
 	hints=
 	case $policy in
@@ -50,6 +53,7 @@ for policy in fifo wfq shinjuku locality arachne echo fickle; do
 	insmod "$module" || status=1
 	id=$(cat /sys/kernel/sched_enoki/$policy/id) || status=1
 	record $policy-pipe $policy "$selftests/pipe_bench" "$id" 0 $((cpus > 1)) 500 1
+	[ $policy != wfq ] || record $policy-shares $policy enokictl run $policy sh -c "nice -n 10 sh -c '$hog' & $hog; wait"
 	[ $policy != fickle ] || continue
 	module=$(renamed "$module")
 	record $policy-mix $policy enokictl run $policy sh -c "$mix" mix $policy "$module" "$hints"

@@ -2,9 +2,12 @@
 
 mod debug;
 mod info;
+mod look;
+mod merged;
 mod print;
 mod program;
 mod run;
+mod what_if;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
@@ -34,11 +37,27 @@ struct Arguments {
     #[arg(long, group = "what")]
     info: bool,
     /// Print the records, in the order of time
-    #[arg(long, group = "what")]
+    #[arg(long, groups = ["what", "shown"])]
     print: bool,
+    /// Write a page for a browser that shows what each CPU did, who waited and what was rejected;
+    /// with --policy, how the policies compare as well
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "shown",
+        conflicts_with_all = ["info", "print", "stream", "stop", "perfetto", "threads"]
+    )]
+    html: Option<PathBuf>,
+    /// Write a trace that Perfetto's viewer opens
+    #[arg(long, value_name = "FILE", groups = ["what", "shown"])]
+    perfetto: Option<PathBuf>,
     /// Write the records as the policy's program reads them ("PROGRAM replay FILE"), and no more
     #[arg(long, value_name = "FILE", group = "what")]
     stream: Option<PathBuf>,
+    /// Say how the tasks would fare under another policy, or under another version, in a model of
+    /// the machine; its source, or the name of one that Enoki comes with
+    #[arg(long, value_name = "FILE|NAME", group = "what")]
+    policy: Option<PathBuf>,
     /// Stop in the policy under gdb: before record NUMBER of a CPU, or before each call of that kind,
     /// about that task, on that CPU; "all" is every call. "continue" goes to the next one
     #[arg(
@@ -53,11 +72,11 @@ struct Arguments {
     /// Run it with a thread for each CPU, so that calls overlap as they did
     #[arg(long, conflicts_with = "what")]
     threads: bool,
-    /// Print from so many seconds after the beginning
-    #[arg(long, value_name = "SECONDS", requires = "print")]
+    /// Show what was from so many seconds after the beginning
+    #[arg(long, value_name = "SECONDS", requires = "shown")]
     from: Option<f64>,
-    /// Print until so many seconds after the beginning
-    #[arg(long, value_name = "SECONDS", requires = "print")]
+    /// Show what was until so many seconds after the beginning
+    #[arg(long, value_name = "SECONDS", requires = "shown")]
     to: Option<f64>,
     /// Print what was on this CPU only
     #[arg(long, requires = "print")]
@@ -83,6 +102,15 @@ fn choose<'h>(policies: &[&'h Policy], of: Option<&str>) -> Result<&'h Policy> {
         (None, []) => bail!("the recording does not say of which policies it is"),
         (None, _) => bail!("the recording is of {}: --of chooses one", names()),
     }
+}
+
+/// What is to be shown of a policy.
+fn timeline(
+    recording: &mut Opened,
+    policy: &Policy,
+    arguments: &Arguments,
+) -> Result<look::timeline::Timeline> {
+    look::timeline::Timeline::new(recording, policy.id, arguments.from, arguments.to)
 }
 
 fn replay(arguments: &Arguments) -> Result<ExitCode> {
@@ -114,6 +142,16 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         run::stream(&mut recording, policy.id, to).with_context(|| to.display().to_string())?;
         return Ok(run::complete(&recording));
     }
+    if let Some(to) = &arguments.perfetto {
+        let timeline = timeline(&mut recording, policy, arguments)?;
+        look::to_file(to, |to| Ok(look::perfetto::write(&timeline, to)?))?;
+        return Ok(run::complete(&recording));
+    }
+    if let (Some(to), None) = (&arguments.html, &arguments.policy) {
+        let timeline = timeline(&mut recording, policy, arguments)?;
+        look::page(&recording, policy, &timeline, &[], to)?;
+        return Ok(run::complete(&recording));
+    }
     let source = arguments.source.as_deref();
     if let Some(stop) = &arguments.stop {
         let program = program::build(&policy.name, source, true)?;
@@ -123,6 +161,15 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         return debug::debug(&program, &stream, stop, &arguments.commands);
     }
     let program = program::build(&policy.name, source, false)?;
+    if let Some(other) = &arguments.policy {
+        let other = program::named(other)?;
+        let compared = what_if::what_if(&mut recording, policy, &program, &other)?;
+        if let Some(to) = &arguments.html {
+            let timeline = timeline(&mut recording, policy, arguments)?;
+            look::page(&recording, policy, &timeline, &compared, to)?;
+        }
+        return Ok(run::complete(&recording));
+    }
     run::again(&mut recording, policy, &program, arguments.threads)
 }
 

@@ -50,6 +50,23 @@ pub(crate) struct Program {
     pub(crate) source: PathBuf,
 }
 
+impl Program {
+    /// The policy's name, as far as its source's has it.
+    pub(crate) fn name(&self) -> String {
+        let stem = self.source.file_stem().unwrap_or_default();
+        let stem = stem.to_string_lossy();
+        stem.strip_prefix("enoki_").unwrap_or(&stem).to_owned()
+    }
+}
+
+/// The policy that somebody names, by its source or as one of those that Enoki comes with.
+pub(crate) fn named(policy: &Path) -> Result<Program> {
+    match policy.to_str() {
+        Some(name) if !policy.exists() && !name.contains(['/', '.']) => build(name, None, false),
+        _ => build("", Some(policy), false),
+    }
+}
+
 /// Builds the policy of that name, or of that source; for a debugger, or to be fast.
 ///
 /// # Errors

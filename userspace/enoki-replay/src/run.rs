@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, BufReader, BufWriter, Read, Seek, Write},
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::{Child, Command, ExitCode, Stdio},
 };
 
 /// The recording is not complete.
@@ -34,6 +34,16 @@ pub(crate) fn complete(recording: &Opened) -> ExitCode {
     status
 }
 
+/// Has a program read the stream of the policy of that number from its standard input.
+pub(crate) fn feed(recording: &mut Opened, policy: u32, child: &mut Child) -> Result<()> {
+    let mut to = child.stdin.take().context("the program has no input")?;
+    match copy(&mut Stream::new(recording, policy), &mut to) {
+        // It has ended before, and said why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        fed => fed.context("the recording cannot be read"),
+    }
+}
+
 /// Has a policy's program run it again; with `threads`, with one for each CPU.
 pub(crate) fn again(
     recording: &mut Opened,
@@ -47,15 +57,9 @@ pub(crate) fn again(
         .stdin(Stdio::piped())
         .spawn()
         .with_context(|| program.file.display().to_string())?;
-    let mut to = child.stdin.take().context("the program has no input")?;
-    let fed = copy(&mut Stream::new(recording, policy.id), &mut to);
-    drop(to);
+    let fed = feed(recording, policy.id, &mut child);
     let status = child.wait()?;
-    match fed {
-        // It has ended before, and said why.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        fed => fed.context("the recording cannot be read")?,
-    }
+    fed?;
     let complete = complete(recording);
     Ok(match status.code() {
         Some(0) => complete,
