@@ -27,7 +27,7 @@ NEEDED = {
     "echo-mix": ("register_queue", "enter_queue", "parse_hint", "send", "reregister_init"),
 }
 # Under these loads each policy is recorded, and those under more or fewer than all.
-LOADS = {"wfq": ("pipe", "shares", "mix"), FICKLE: ("pipe",)}
+LOADS = {"wfq": ("pipe", "shares", "mix"), "shinjuku": ("slice", "pipe", "mix"), FICKLE: ("pipe",)}
 PLACE = OUT / "replay"
 PARTS = re.compile(r" \(\d+ in parts\)")
 RECORDED = re.compile(r"\d+ calls as recorded \((\d+) in parts\)")
@@ -85,6 +85,10 @@ def judge(replayer: Path, recordings: list[tuple[str, Path]]) -> Results:
         threads, beside = again(replayer, recording, _source(policy), "--threads")
         same = PARTS.sub("", beside) == PARTS.sub("", said)
         check(threads == status and same, f"{recording.name} with threads", beside)
+        if recording.stem == "shinjuku-slice":
+            # It is run again with the slice that was recorded, 15 µs; not with another one.
+            status, said = again(replayer, recording, _source(policy), "--set", "slice_us=16")
+            check(status == 1 and "slice 16000; then it was 15000" in said, f"slice, {recording.name}", said)
         if policy == "fifo":
             status, said = again(replayer, recording, changed)
             check(status == 1 and "then it was" in said, f"changed, {recording.name}", f"it was not found out: {said}")

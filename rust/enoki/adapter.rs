@@ -248,6 +248,7 @@ impl<S: Scheduler> Adapter<S> {
             name: name(S::NAME),
             version: name(S::VERSION),
             owner: ptr::null_mut(),
+            parameters: None,
             new_sched: Some(Self::new_sched),
             free_sched: Some(Self::free_sched),
             init_task: Some(Self::init_task),

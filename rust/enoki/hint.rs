@@ -15,6 +15,7 @@
 use crate::{
     adapter,
     ctx::Ctx,
+    params::{self, Parameters},
     sched::Scheduler,
     sys::{self, RawOps, Result},
     token::{Lent, TaskName},
@@ -265,6 +266,15 @@ impl<S: Scheduler> Ops<S> {
     /// Of a policy that is no more than a [`Scheduler`].
     pub const fn new() -> Ops<S> {
         Ops(adapter::Adapter::<S>::OPS, PhantomData)
+    }
+
+    /// Of one whose module has parameters.
+    pub const fn parameters<P: Parameters>(self) -> Ops<S> {
+        let ops = RawOps {
+            parameters: Some(params::parameters::<P>),
+            ..self.0
+        };
+        Ops(ops, PhantomData)
     }
 
     pub(crate) const fn into_raw(self) -> RawOps {

@@ -31,6 +31,7 @@ pub mod fifo;
 pub mod hint;
 #[cfg(CONFIG_SCHED_ENOKI_KUNIT_TEST)]
 mod kunit;
+mod params;
 pub mod prelude;
 mod queue;
 pub mod sched;
@@ -44,6 +45,8 @@ pub mod upgrade;
 pub use hint::Ops as __Ops;
 #[doc(hidden)]
 pub use kernel as __kernel;
+#[doc(hidden)]
+pub use params::Parameters as __Parameters;
 pub use sys::Registration;
 #[doc(hidden)]
 pub use zerocopy_derive as __zerocopy_derive;

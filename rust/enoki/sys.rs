@@ -35,7 +35,7 @@ use kernel::{
 
 pub(crate) use kernel::error::code;
 pub use kernel::error::{Error, Result};
-pub(crate) use kernel::ffi::{c_int, c_void};
+pub(crate) use kernel::ffi::{c_char, c_int, c_void};
 
 pub(crate) use bindings::{
     enoki_ctx as RawCtx,
@@ -476,7 +476,9 @@ macro_rules! module_enoki_scheduler {
         license: $license:literal
         $(, with: [$($with:ident),* $(,)?])?
         $(, older: [$(($($older:ty),+)),* $(,)?])?
-        $(, params: { $($params:tt)* })? $(,)?
+        $(, params: {
+            $($param:ident: $ptype:ident { $($about:tt)* }),* $(,)?
+        })? $(,)?
     ) => {
         struct EnokiModule {
             _registration: $crate::Registration<$type>,
@@ -489,7 +491,8 @@ macro_rules! module_enoki_scheduler {
                 Ok(EnokiModule {
                     _registration: $crate::Registration::new(
                         const {
-                            $crate::__Ops::<$type>::new()$($(.$with())*)?
+                            $crate::__Ops::<$type>::new()
+                                .parameters::<EnokiModule>()$($(.$with())*)?
                                 $(.older(const { &[$($crate::__older!($type, $($older),+)),*] }))?
                         },
                         module,
@@ -497,6 +500,19 @@ macro_rules! module_enoki_scheduler {
                         module_parameters::timeout_ms.value(),
                     )?,
                 })
+            }
+        }
+
+        impl $crate::__Parameters for EnokiModule {
+            fn show(f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                $($(::core::writeln!(
+                    f,
+                    "{}={}",
+                    ::core::stringify!($param),
+                    module_parameters::$param.value()
+                )?;)*)?
+                let _ = f;
+                Ok(())
             }
         }
 
@@ -515,7 +531,7 @@ macro_rules! module_enoki_scheduler {
                     default: 0,
                     description: "How long a task may wait, 100 to 60000 ms (default: 5000)",
                 },
-                $($($params)*)?
+                $($($param: $ptype { $($about)* },)*)?
             },
         }
     };

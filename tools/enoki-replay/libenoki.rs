@@ -18,6 +18,8 @@ pub mod ctx;
 pub mod fifo;
 #[path = "../../rust/enoki/hint.rs"]
 pub mod hint;
+#[path = "../../rust/enoki/params.rs"]
+mod params;
 #[path = "../../rust/enoki/prelude.rs"]
 pub mod prelude;
 #[path = "../../rust/enoki/queue.rs"]
@@ -40,6 +42,8 @@ pub mod what_if;
 
 #[doc(hidden)]
 pub use hint::Ops as __Ops;
+#[doc(hidden)]
+pub use params::Parameters as __Parameters;
 #[doc(hidden)]
 pub use sys::Param as __Param;
 #[doc(hidden)]

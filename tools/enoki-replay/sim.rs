@@ -984,10 +984,8 @@ impl<S: Scheduler> Drop for Sim<S> {
 mod upgrade;
 
 /// What `module_enoki_scheduler!` makes a program of.
-pub fn main<S: Scheduler>(ops: Ops<S>) {
-    let mut args = std::env::args()
-        .skip(1)
-        .map(|arg| arg.parse().expect("a number"));
+pub fn main<S: Scheduler>(ops: Ops<S>, args: impl Iterator<Item = String>) {
+    let mut args = args.map(|arg| arg.parse().expect("a number"));
     let (seed, events) = (args.next().unwrap_or(1), args.next().unwrap_or(100_000));
     let mut sim = Sim::with_ops(ops, seed).expect("the policy does not load");
     for _ in 0..events {

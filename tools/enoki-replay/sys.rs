@@ -14,20 +14,21 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     ptr::NonNull,
+    str::FromStr,
     sync::{
         atomic::{AtomicU64, Ordering},
-        Mutex, MutexGuard,
+        Mutex, MutexGuard, OnceLock,
     },
 };
 
-pub(crate) use std::ffi::{c_int, c_void};
+pub(crate) use std::ffi::{c_char, c_int, c_void};
 
 pub(crate) type Box<T> = std::boxed::Box<T>;
 pub(crate) type Array<T> = Vec<T>;
 
 /// The C structures of `include/linux/sched/enoki.h`. Its comments explain them.
 mod raw {
-    use super::{c_int, c_void};
+    use super::{c_char, c_int, c_void};
 
     #[repr(C)]
     #[derive(Clone, Copy, Default)]
@@ -131,6 +132,7 @@ mod raw {
         pub(crate) name: [u8; 32],
         pub(crate) version: [u8; 32],
         pub(crate) owner: *mut c_void,
+        pub(crate) parameters: Option<unsafe extern "C" fn(*mut c_char, u32) -> u32>,
         pub(crate) new_sched: Option<unsafe extern "C" fn(*mut Sched) -> c_int>,
         pub(crate) free_sched: Option<unsafe extern "C" fn(Sched)>,
         pub(crate) init_task:
@@ -172,7 +174,7 @@ mod raw {
 
 pub(crate) use raw::{RawCtx, RawInfo, RawKey, RawLayout, RawOlder, RawOps, RawSched, RawTask};
 
-pub(crate) const ABI_VERSION: u32 = 7;
+pub(crate) const ABI_VERSION: u32 = 8;
 pub(crate) const MAX_ID: u32 = 99;
 pub(crate) const MAX_TIMERS: u32 = 64;
 pub(crate) const MAX_HINT_SIZE: u32 = 240;
@@ -466,20 +468,36 @@ pub(crate) unsafe fn queue_send(_es: *mut RawSched, queue: u64, message: &[u8]) 
     sim::with(|world| world.send(queue, message))
 }
 
-/// A parameter of a module; here it has its default value.
-pub struct Param<T>(T);
+/// A parameter of a module.
+pub struct Param<T> {
+    default: T,
+    given: OnceLock<T>,
+}
 
-impl<T: Copy> Param<T> {
+impl<T: Copy + FromStr> Param<T> {
     /// A parameter with that default value.
     pub const fn new(default: T) -> Param<T> {
-        Param(default)
+        Param {
+            default,
+            given: OnceLock::new(),
+        }
     }
 
     /// Its value.
     pub fn value(&self) -> T {
-        self.0
+        self.given.get().copied().unwrap_or(self.default)
+    }
+
+    /// Gives it a value. Returns whether that can be one, and is the first.
+    pub fn set(&self, value: &str) -> bool {
+        value
+            .parse()
+            .is_ok_and(|value| self.given.set(value).is_ok())
     }
 }
+
+/// Gives a parameter of that name a value; [`None`] if there is none of that name.
+pub(crate) type SetParam = fn(&str, &str) -> Option<bool>;
 
 /// Makes a program of a [`Scheduler`](crate::sched::Scheduler).
 ///
@@ -506,6 +524,14 @@ macro_rules! module_enoki_scheduler {
         mod module_parameters {
             $($(pub(crate) static $param: $crate::__Param<$ptype> =
                 $crate::__Param::new($default);)*)?
+
+            pub(crate) fn set(name: &str, value: &str) -> Option<bool> {
+                $($(if name == ::core::stringify!($param) {
+                    return Some($param.set(value));
+                })*)?
+                let _ = (name, value);
+                None
+            }
         }
 
         #[cfg(test)]
@@ -541,10 +567,11 @@ macro_rules! module_enoki_scheduler {
 
         #[allow(dead_code)]
         fn main() {
-            $crate::replay::main(const {
+            let ops = const {
                 $crate::__Ops::<$type>::new()$($(.$with())*)?
                     $(.older(const { &[$($crate::__older!($type, $($older),+)),*] }))?
-            });
+            };
+            $crate::replay::main(ops, module_parameters::set);
         }
     };
 }

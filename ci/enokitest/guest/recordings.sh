@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs in the guest: recordings.sh SELFTESTS USERSPACE TEST_MODULES WHERE CPUS
 # Records each policy, while two tasks pass a byte to and fro, and while many do different things, one
-# of which is to replace the policy; and wfq while two tasks of different weights do nothing but run.
+# of which is to replace the policy; shinjuku also with another slice than its own; and wfq while two tasks of different weights do nothing but run.
 set -uo pipefail
 selftests=$1 userspace=$2 modules=$3 where=$4 cpus=$5
 status=0
@@ -50,6 +50,11 @@ for policy in fifo wfq shinjuku locality arachne echo fickle; do
 	echo | fickle) module=$modules/enoki_$policy.ko ;;
 	*) module=$(modinfo -n enoki_$policy) ;;
 	esac
+	[ $policy != shinjuku ] || {
+		insmod "$module" slice_us=15 || status=1
+		record shinjuku-slice shinjuku "$selftests/pipe_bench" "$(cat /sys/kernel/sched_enoki/shinjuku/id)" 0 0 100 1
+		rmmod enoki_shinjuku || status=1
+	}
 	insmod "$module" || status=1
 	id=$(cat /sys/kernel/sched_enoki/$policy/id) || status=1
 	record $policy-pipe $policy "$selftests/pipe_bench" "$id" 0 $((cpus > 1)) 500 1

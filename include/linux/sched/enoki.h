@@ -37,7 +37,7 @@ struct module;
 struct task_struct;
 
 /* Bumped whenever a structure or a call below changes its meaning. */
-#define ENOKI_ABI_VERSION	7
+#define ENOKI_ABI_VERSION	8
 
 #define ENOKI_NAME_LEN		32
 #define ENOKI_MAX_ID		99
@@ -252,6 +252,12 @@ struct enoki_ops {
 	char version[ENOKI_NAME_LEN];
 	/** @owner: the module whose text the calls below are */
 	struct module *owner;
+	/**
+	 * @parameters: Put the parameters of the module, NAME=VALUE a line, into @buf of @size
+	 * bytes; NULL if it has none. Any context.
+	 * Return: how many bytes.
+	 */
+	u32 (*parameters)(char *buf, u32 size);
 
 	/**
 	 * @new_sched: Make *@sched, which knows of no task. May sleep.

@@ -108,6 +108,17 @@ static ssize_t module_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return sysfs_emit(buf, "%s\n", module_name(READ_ONCE(enoki_of_kobj(kobj)->ops)->owner));
 }
 
+static ssize_t parameters_show(struct kobject *kobj, struct kobj_attribute *attr,
+			       char *buf)
+{
+	const struct enoki_ops *ops;
+
+	guard(rcu)();
+	ops = READ_ONCE(enoki_of_kobj(kobj)->ops);
+
+	return ops->parameters ? ops->parameters(buf, PAGE_SIZE - 1) : 0;
+}
+
 /* The words of enoki_exit_name(). */
 static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -385,6 +396,7 @@ static ssize_t clients_show(struct kobject *kobj, struct kobj_attribute *attr, c
 static struct kobj_attribute enoki_id_attr = __ATTR_RO(id);
 static struct kobj_attribute enoki_name_attr = __ATTR_RO(name);
 static struct kobj_attribute enoki_version_attr = __ATTR_RO(version);
+static struct kobj_attribute enoki_parameters_attr = __ATTR_RO(parameters);
 static struct kobj_attribute enoki_module_attr = __ATTR_RO(module);
 static struct kobj_attribute enoki_nr_tasks_attr = __ATTR_RO(nr_tasks);
 static struct kobj_attribute enoki_state_attr = __ATTR_RO(state);
@@ -404,6 +416,7 @@ static struct attribute *enoki_sched_attrs[] = {
 	&enoki_id_attr.attr,
 	&enoki_name_attr.attr,
 	&enoki_version_attr.attr,
+	&enoki_parameters_attr.attr,
 	&enoki_module_attr.attr,
 	&enoki_nr_tasks_attr.attr,
 	&enoki_state_attr.attr,

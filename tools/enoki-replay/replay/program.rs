@@ -7,6 +7,7 @@ use crate::{
     hint::Ops,
     records::{self, event, Call, Record},
     sched::Scheduler,
+    sys::SetParam,
     what_if::Outcome,
 };
 use std::{
@@ -144,17 +145,58 @@ fn what_if<S: Scheduler>(ops: Ops<S>, path: &str) {
     }
 }
 
+/// Gives parameters the values that arguments say, and returns the other arguments.
+fn without_parameters(
+    mut args: impl Iterator<Item = String>,
+    set: SetParam,
+) -> Result<Vec<String>, String> {
+    let (mut others, mut were) = (Vec::new(), Vec::new());
+    while let Some(arg) = args.next() {
+        if arg != "--set" && arg != "--was" {
+            others.push(arg);
+            continue;
+        }
+        let text = args.next().unwrap_or_default();
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("{arg} takes NAME=VALUE, not \"{text}\""))?;
+        if arg == "--was" {
+            were.push((name.to_owned(), value.to_owned()));
+            continue;
+        }
+        match set(name, value) {
+            Some(true) => {}
+            Some(false) => return Err(format!("parameter {name} cannot be \"{value}\"")),
+            None => return Err(format!("it has no parameter {name}")),
+        }
+    }
+    for (name, value) in were {
+        set(&name, &value);
+    }
+    Ok(others)
+}
+
 /// What `module_enoki_scheduler!` makes a program of: `NAME [SEED [EVENTS]]` simulates,
 /// `NAME replay STREAM` runs a recording again, `NAME what-if STREAM` says what it would do in a
 /// model, see [`crate::what_if`]. It ends with status 1 if the policy does something else than it
 /// did, 3 if the recording lacks something to go on, 2 if nothing can be done.
-pub fn main<S: Scheduler>(ops: Ops<S>) {
-    let mut args = std::env::args().skip(1).peekable();
+///
+/// `--set NAME=VALUE` gives a parameter of its module another value than its default;
+/// `--was NAME=VALUE` does so only if there is one of that name and no other value for it.
+pub fn main<S: Scheduler>(ops: Ops<S>, set: SetParam) {
+    let args = match without_parameters(std::env::args().skip(1), set) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("policy {}: {error}", S::NAME);
+            std::process::exit(2);
+        }
+    };
+    let mut args = args.into_iter().peekable();
     if args.next_if(|first| first == "what-if").is_some() {
         return what_if(ops, &args.next().unwrap_or("-".to_owned()));
     }
     if args.next_if(|first| first == "replay").is_none() {
-        return crate::sim::main(ops);
+        return crate::sim::main(ops, args);
     }
     let Some(options) = Options::parse(args) else {
         eprintln!(

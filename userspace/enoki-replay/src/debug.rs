@@ -51,6 +51,7 @@ pub(crate) fn debug(
     program: &Program,
     stream: &Path,
     stop: &str,
+    parameters: &[String],
     commands: &[String],
 ) -> Result<ExitCode> {
     let source = &program.source;
@@ -74,6 +75,7 @@ pub(crate) fn debug(
         .arg("replay")
         .arg(stream)
         .args(["--break", stop])
+        .args(parameters)
         .status()
         .context("gdb cannot be run: `ci/replay` has one")?;
     Ok(ExitCode::from(status.code().unwrap_or(1) as u8))

@@ -58,6 +58,10 @@ struct Arguments {
     /// the machine; its source, or the name of one that Enoki comes with
     #[arg(long, value_name = "FILE|NAME", group = "what")]
     policy: Option<PathBuf>,
+    /// Give a parameter of the policy's module another value than it had; with --policy, of the
+    /// other policy's
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, conflicts_with_all = ["info", "print", "stream"])]
+    set: Vec<String>,
     /// Stop in the policy under gdb: before record NUMBER of a CPU, or before each call of that kind,
     /// about that task, on that CPU; "all" is every call. "continue" goes to the next one
     #[arg(
@@ -102,6 +106,15 @@ fn choose<'h>(policies: &[&'h Policy], of: Option<&str>) -> Result<&'h Policy> {
         (None, []) => bail!("the recording does not say of which policies it is"),
         (None, _) => bail!("the recording is of {}: --of chooses one", names()),
     }
+}
+
+fn parameter(text: &str) -> Result<String, String> {
+    let named = text
+        .split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty());
+    named
+        .then(|| text.to_owned())
+        .ok_or("it is NAME=VALUE, as slice_us=20".to_owned())
 }
 
 /// What is to be shown of a policy.
@@ -158,19 +171,27 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         let stream = program.file.with_extension("stream");
         run::stream(&mut recording, policy.id, &stream)
             .with_context(|| stream.display().to_string())?;
-        return debug::debug(&program, &stream, stop, &arguments.commands);
+        let parameters = program::parameters(policy, &arguments.set);
+        return debug::debug(&program, &stream, stop, &parameters, &arguments.commands);
     }
     let program = program::build(&policy.name, source, false)?;
     if let Some(other) = &arguments.policy {
         let other = program::named(other)?;
-        let compared = what_if::what_if(&mut recording, policy, &program, &other)?;
+        let compared = what_if::what_if(&mut recording, policy, &program, &other, &arguments.set)?;
         if let Some(to) = &arguments.html {
             let timeline = timeline(&mut recording, policy, arguments)?;
             look::page(&recording, policy, &timeline, &compared, to)?;
         }
         return Ok(run::complete(&recording));
     }
-    run::again(&mut recording, policy, &program, arguments.threads)
+    let parameters = program::parameters(policy, &arguments.set);
+    run::again(
+        &mut recording,
+        policy,
+        &program,
+        &parameters,
+        arguments.threads,
+    )
 }
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@
 //! where this program finds it.
 
 use anyhow::{bail, Context, Result};
+use enoki_trace::Policy;
 use std::{
     collections::hash_map::DefaultHasher,
     env, fs,
@@ -57,6 +58,16 @@ impl Program {
         let stem = stem.to_string_lossy();
         stem.strip_prefix("enoki_").unwrap_or(&stem).to_owned()
     }
+}
+
+/// The arguments by which a program's parameters are those that were recorded, but for some.
+pub(crate) fn parameters(policy: &Policy, set: &[String]) -> Vec<String> {
+    let given = set
+        .iter()
+        .flat_map(|given| ["--set".to_owned(), given.clone()]);
+    let were = policy.parameters.iter();
+    let were = were.flat_map(|(name, value)| ["--was".to_owned(), format!("{name}={value}")]);
+    given.chain(were).collect()
 }
 
 /// The policy that somebody names, by its source or as one of those that Enoki comes with.

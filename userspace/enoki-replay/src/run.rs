@@ -49,11 +49,13 @@ pub(crate) fn again(
     recording: &mut Opened,
     policy: &Policy,
     program: &Program,
+    parameters: &[String],
     threads: bool,
 ) -> Result<ExitCode> {
     let mut child = Command::new(&program.file)
         .args(["replay", "-", "--version", &policy.version])
         .args(threads.then_some("--threads"))
+        .args(parameters)
         .stdin(Stdio::piped())
         .spawn()
         .with_context(|| program.file.display().to_string())?;

@@ -8,7 +8,7 @@ use crate::{
         fared::{Histogram, BUCKETS},
         html::Compared,
     },
-    program::Program,
+    program::{self, Program},
     run, Opened,
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -88,9 +88,15 @@ fn parse(text: &str) -> Result<[Side; 2]> {
 }
 
 /// Runs a policy in the model.
-fn model(recording: &mut Opened, policy: &Policy, program: &Program) -> Result<[Side; 2]> {
+fn model(
+    recording: &mut Opened,
+    policy: &Policy,
+    program: &Program,
+    parameters: &[String],
+) -> Result<[Side; 2]> {
     let mut child = Command::new(&program.file)
         .args(["what-if", "-"])
+        .args(parameters)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -223,9 +229,19 @@ pub(crate) fn what_if(
     policy: &Policy,
     then: &Program,
     other: &Program,
+    set: &[String],
 ) -> Result<Vec<Compared>> {
-    let [recorded, before] = model(recording, policy, then)?;
-    let [_, after] = model(recording, policy, other)?;
+    let [recorded, before] = model(recording, policy, then, &program::parameters(policy, &[]))?;
+    // Those of another policy may have the same names, and mean something else.
+    let same = Policy {
+        parameters: if other.name() == policy.name {
+            policy.parameters.clone()
+        } else {
+            BTreeMap::new()
+        },
+        ..Policy::default()
+    };
+    let [_, after] = model(recording, policy, other, &program::parameters(&same, set))?;
     let names = [
         "recorded".to_owned(),
         format!("model: {}", then.name()),

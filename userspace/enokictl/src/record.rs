@@ -82,18 +82,12 @@ fn describe(policy: &Policy, modules: &Path) -> Result<enoki_trace::Policy> {
     let module = policy.read("module")?;
     let about = |file: &str| fs::read(modules.join(&module).join(file)).ok();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
-    let parameters = fs::read_dir(modules.join(&module).join("parameters"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let value = fs::read(entry.path()).ok()?;
-            Some((
-                entry.file_name().to_string_lossy().into_owned(),
-                text(value),
-            ))
-        })
-        .collect();
+    let parameters = policy.read("parameters")?;
+    let parameters = parameters.lines().filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    let parameters = parameters.collect();
     Ok(enoki_trace::Policy {
         name: policy.name().to_owned(),
         id: policy.number()? as u32,
@@ -299,14 +293,19 @@ mod tests {
 
     #[test]
     fn policies() {
-        let fake = Fake::new(&[("id", "2"), ("version", "1.2"), ("module", "enoki_wfq_7")]);
+        let fake = Fake::new(&[
+            ("id", "2"),
+            ("version", "1.2"),
+            ("module", "enoki_wfq_7"),
+            ("parameters", "slice_us=750\nlax=true\n"),
+        ]);
         let modules = fake.path("modules");
-        fs::create_dir_all(modules.join("enoki_wfq_7/parameters")).unwrap();
-        fs::write(modules.join("enoki_wfq_7/parameters/slice_us"), "750\n").unwrap();
+        fs::create_dir_all(modules.join("enoki_wfq_7")).unwrap();
         fs::write(modules.join("enoki_wfq_7/srcversion"), "0123ABCD\n").unwrap();
         let policy = describe(&fake.policy(), &modules).unwrap();
         assert_eq!((policy.id, policy.version.as_str()), (2, "1.2"));
         assert_eq!(policy.parameters["slice_us"], "750");
+        assert_eq!(policy.parameters["lax"], "true");
         assert_eq!(policy.srcversion.as_deref(), Some("0123ABCD"));
         assert_eq!(policy.build_id, None);
     }
