@@ -29,6 +29,10 @@ TIMED_OUT = 124
 NO_STATUS = 125  # the guest ended, or never started, without the command's exit status
 QEMU_CRASHED = -1  # never an exit status: the caller starts the guest again
 LOGS_KEPT = 300
+# Until it starts its first process a kernel says something every few seconds, however slow it is. One that is silent
+# for so long stands still.
+SILENT_S = 40.0
+FIRST_PROCESS = "as init process"
 
 
 @dataclass
@@ -152,6 +156,9 @@ class Vm:
         self.tail: deque[str] = deque(maxlen=40)
         self.begun = False  # the command was started
         self.crashed = False  # QEMU itself, not its guest
+        self.heard = time.monotonic()  # when the console last said something
+        self.booted = False  # the kernel has started its first process
+        self.last_words = ""  # where the CPUs of a guest are that stands still
 
     def _mark(self, what: str) -> Path:
         """The file by which the guest says how far it is."""
@@ -164,6 +171,8 @@ class Vm:
                 log.flush()
                 line = raw.decode(errors="replace")
                 self.tail.append(line.rstrip())
+                self.heard = time.monotonic()
+                self.booted |= FIRST_PROCESS in line
                 self.crashed |= line.startswith("qemu-system") and "Assertion" in line
                 if self.options.verbose:
                     sys.stderr.write(line)
@@ -221,19 +230,35 @@ class Vm:
             readers.append(threading.Thread(target=turns.shorten, args=words, daemon=True))
         for reader in readers:
             reader.start()
-        timed_out = False
-        try:
-            guest.wait(self.options.timeout)
-        except subprocess.TimeoutExpired:
-            timed_out = True
+        self.heard = time.monotonic()
+        timed_out = self._wait(guest)
+        if timed_out:
             say(f"timeout after {self.options.timeout:g} s; asking the guest what its tasks do (see the log)")
             monitor.ask_for_tasks(self.socket)
+        if guest.poll() is None:
             os.killpg(guest.pid, signal.SIGKILL)
             guest.wait()
         ended.set()
         for reader in readers:
             reader.join(10)
+        if self.last_words:
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(f"\nsilent for {SILENT_S:g} s; where its CPUs are:\n{self.last_words}\n")
         return timed_out
+
+    def _wait(self, guest: "subprocess.Popen[bytes]") -> bool:
+        """Waits until the guest ends, or stands still before it has booted; whether its time is over before."""
+        deadline = time.monotonic() + self.options.timeout
+        while time.monotonic() < deadline:
+            try:
+                guest.wait(max(0.0, min(1.0, deadline - time.monotonic())))
+                return False
+            except subprocess.TimeoutExpired:
+                if not self.booted and time.monotonic() - self.heard > SILENT_S:
+                    self.crashed = True
+                    self.last_words = monitor.registers(self.socket)
+                    return False
+        return True
 
     def _judge(self, timed_out: bool, code: int) -> int:
         where = self.log.relative_to(CHECKOUT)
@@ -349,13 +374,13 @@ def main() -> int:
     if args.interactive:
         return interactive(options, use_kvm)
     prune_logs()
-    # Emulated CPUs that run while PCI is being set up can trip an assertion in QEMU; nothing of
-    # the command has run by then, so the guest is simply started again.
+    # Emulated CPUs that run while PCI is being set up can trip an assertion in QEMU, or stand still
+    # for ever; nothing of the command has run by then, so the guest is simply started again.
     for _ in range(3):
         if (status := Vm(options, use_kvm).run()) != QEMU_CRASHED:
             return status
-        say("QEMU crashed before the command was started; starting the guest again")
-    say("QEMU crashed three times before the command was started; its message is in out/log/vm-last.log")
+        say("QEMU crashed or stood still before the command was started; starting the guest again")
+    say("QEMU crashed or stood still three times before the command was started; see out/log/vm-last.log")
     return NO_STATUS
 
 

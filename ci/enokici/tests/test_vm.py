@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import unittest
+from unittest import mock
 
 from enokici import vm
 from enokici.common import CHECKOUT, Failure
@@ -90,12 +91,20 @@ print(late)
                 self.assertEqual(done.returncode, vm.REPORTED)
                 self.assertIn(words, done.stderr)
 
+    def test_silent(self) -> None:
+        """A guest that says nothing before it has booted is started again."""
+        options = vm.Options(vm.find_kernel(PLAIN), ["true"], qemu=("-S",))
+        guest = vm.Vm(options, use_kvm=False)
+        with mock.patch.object(vm, "SILENT_S", 3.0):
+            self.assertEqual(guest.run(), vm.QEMU_CRASHED)
+        self.assertIn("EIP=", guest.log.read_text())
+
     def test_timeout(self) -> None:
         """The guest is asked for its tasks, and its last words are shown."""
-        done = boot("echo begun; sleep 1000", "--timeout", "40")
+        done = boot("echo begun; sleep 1000", "--timeout", "60")
         self.assertEqual(done.returncode, vm.TIMED_OUT)
         self.assertIn("begun", done.stdout)
-        self.assertIn("waited 40 s for the command", done.stderr)
+        self.assertIn("waited 60 s for the command", done.stderr)
         named = re.search(r"out/log/vm-\S+\.log", done.stderr)
         assert named
         log = (CHECKOUT / named[0]).read_text(errors="replace")
