@@ -228,7 +228,11 @@ pub(crate) fn record(sysfs: &Sysfs, what: &What) -> Result<ExitCode> {
                 .spawn()
                 .with_context(|| program.clone())
         })
-        .transpose()?;
+        .transpose()
+        .inspect_err(|_| {
+            // Nothing has happened that anybody wants to see.
+            let _ = fs::remove_file(&what.output);
+        })?;
     if child.is_none() {
         eprintln!("enokictl: recording to {path}; Ctrl-C ends it");
     }
