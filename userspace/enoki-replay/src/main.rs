@@ -45,7 +45,7 @@ struct Arguments {
         long,
         value_name = "FILE",
         group = "shown",
-        conflicts_with_all = ["info", "print", "stream", "stop", "perfetto", "threads"]
+        conflicts_with_all = ["info", "print", "stream", "debugged", "perfetto", "threads"]
     )]
     html: Option<PathBuf>,
     /// Write a trace that Perfetto's viewer opens
@@ -67,11 +67,14 @@ struct Arguments {
     #[arg(
         long = "break",
         value_name = "CPU:NUMBER|call=NAME,task=ID,cpu=ID",
-        group = "what"
+        groups = ["what", "debugged"]
     )]
     stop: Option<String>,
+    /// Stop in the policy under gdb before each call, as --break all
+    #[arg(long, groups = ["what", "debugged"])]
+    step: bool,
     /// Have gdb do that where it stops first, and end then; can be given several times
-    #[arg(long = "ex", value_name = "COMMAND", requires = "stop")]
+    #[arg(long = "ex", value_name = "COMMAND", requires = "debugged")]
     commands: Vec<String>,
     /// Run it with a thread for each CPU, so that calls overlap as they did
     #[arg(long, conflicts_with = "what")]
@@ -166,7 +169,8 @@ fn replay(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(run::complete(&recording));
     }
     let source = arguments.source.as_deref();
-    if let Some(stop) = &arguments.stop {
+    let every = arguments.step.then(|| "all".to_owned());
+    if let Some(stop) = arguments.stop.as_ref().or(every.as_ref()) {
         let program = program::build(&policy.name, source, true)?;
         let stream = program.file.with_extension("stream");
         run::stream(&mut recording, policy.id, &stream)
