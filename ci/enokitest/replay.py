@@ -33,6 +33,10 @@ PARTS = re.compile(r" \(\d+ in parts\)")
 RECORDED = re.compile(r"\d+ calls as recorded \((\d+) in parts\)")
 
 
+# A program that is to end, with what it says.
+_run = partial(subprocess.run, capture_output=True, text=True, timeout=600, check=False)
+
+
 def _source(policy: str) -> Path:
     if policy in (FICKLE, "echo"):
         return CHECKOUT / prepare.TESTS / f"test_modules/enoki_{policy}.rs"
@@ -53,13 +57,13 @@ def _changed() -> Path:
 def again(replayer: Path, recording: Path, source: Path, *options: str) -> tuple[int, str]:
     """Runs a recording again; how that ended, and what it said but for how long it took."""
     argv = [str(replayer), str(recording), "--source", str(source), *options]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+    done = _run(argv)
     return done.returncode, re.sub(r", in [\d.]+ s", "", done.stdout + done.stderr).strip()
 
 
 def missing(replayer: Path, recording: Path) -> list[str]:
     """The kinds of records that a recording should have and does not."""
-    done = subprocess.run([str(replayer), "--info", str(recording)], capture_output=True, text=True, check=False)
+    done = _run([str(replayer), "--info", str(recording)])
     there = {line.split()[-1] for line in done.stdout.splitlines() if line}
     return [kind for kind in NEEDED.get(recording.stem, ()) if kind not in there]
 
@@ -97,15 +101,14 @@ def judge(replayer: Path, recordings: list[tuple[str, Path]]) -> Results:
 
 def debugged(replayer: Path, recording: Path) -> str:
     """Has gdb stop in a pick of this recording of fifo; what is wrong with that, if anything."""
-    run = partial(subprocess.run, capture_output=True, text=True, timeout=600, check=False)
-    printed = run([str(replayer), "--print", str(recording)]).stdout
+    printed = _run([str(replayer), "--print", str(recording)]).stdout
     picks = re.findall(r"^ *(\d+:\d+) .* pick_next_task task \d+", printed, re.M)
     if not picks:
         return "the recording has no picks"
     source = _source("fifo")
     line = next(number for number, line in enumerate(source.read_text().splitlines()) if "let cpu = ctx.cpu();" in line)
     argv = [str(replayer), str(recording), "--source", str(source), "--break", picks[len(picks) // 2], "--ex", "bt 1"]
-    said = run(argv).stdout
+    said = _run(argv).stdout
     stopped = re.findall(r"^#0 .*pick_next_task .* at .*enoki_fifo.rs:(\d+)$", said, re.M)
     return "" if stopped == [str(line + 1)] else f"gdb did not stop in pick_next_task: {said[-2000:]}"
 
@@ -115,13 +118,7 @@ def shared(replayer: Path, recording: Path) -> str:
     Asks what fifo would have done with two tasks on one CPU, of which one has 9 times the weight; what is wrong with
     the answer, if anything. wfq gives each what is fair, in the recording and in the model. With fifo they take turns.
     """
-    done = subprocess.run(
-        [str(replayer), str(recording), "--source", str(_source("wfq")), "--policy", str(_source("fifo"))],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = _run([str(replayer), str(recording), "--source", str(_source("wfq")), "--policy", str(_source("fifo"))])
     number = r" +([\d.]+) \(\d+\)"
     found = [re.search(rf"^{which} of a fair share.*?{number * 3}$", done.stdout, re.M) for which in ("least", "most")]
     if not all(found):
@@ -134,14 +131,13 @@ def shared(replayer: Path, recording: Path) -> str:
 def drawn(replayer: Path, recording: Path) -> str:
     """Makes a page of a recording and opens it in a browser; what is wrong with that, if anything."""
     page = recording.with_suffix(".html")
-    run = partial(subprocess.run, capture_output=True, text=True, timeout=600, check=False)
-    made = run([str(replayer), str(recording), "--html", str(page)])
+    made = _run([str(replayer), str(recording), "--html", str(page)])
     if made.returncode:
         return f"no page was made: {made.stderr}"
     # Without the sandbox, as it does not run as root otherwise; the page is ours, and needs no network.
     browser = ["chromium-headless-shell", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,1100"]
     argv = [*browser, "--virtual-time-budget=10000", f"--screenshot={page.with_suffix('.png')}", "--dump-dom", page.as_uri()]
-    said = run(argv)
+    said = _run(argv)
     # The script says so at its very end, and rows are made by it.
     done = re.search(r'<body data-drawn="[1-9]\d*"', said.stdout) and "<tr data-task=" in said.stdout
     return "" if done else f"the page was not drawn: {said.stdout[-1000:]} {said.stderr[-2000:]}"

@@ -53,7 +53,8 @@ def _renew() -> None:
     here, target = CHECKOUT / "userspace", CACHE / "build/userspace"
     sources = [path for path in here.rglob("*") if path.is_file()]
     with locked(CACHE / "build/userspace.lock", "building the user space"):
-        renew(target, [*sources, CHECKOUT / "tools/enoki-replay/records.rs"])
+        # Two of the latter are part of enoki-trace.
+        renew(target, [*sources, *(CHECKOUT / "tools/enoki-replay").glob("*.rs")])
 
 
 def build() -> Path:

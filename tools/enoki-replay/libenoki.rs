@@ -18,6 +18,7 @@ pub mod ctx;
 pub mod fifo;
 #[path = "../../rust/enoki/hint.rs"]
 pub mod hint;
+pub mod latency;
 #[path = "../../rust/enoki/params.rs"]
 mod params;
 #[path = "../../rust/enoki/prelude.rs"]

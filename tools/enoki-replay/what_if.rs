@@ -18,6 +18,7 @@
 
 use crate::{
     hint::Ops,
+    latency,
     records::{event, Call, Record, Tapes},
     sched::Scheduler,
     sim::{Place, Sim},
@@ -33,8 +34,6 @@ use std::{
 const TICK_NS: u64 = 4_000_000;
 /// Tasks have masks of so many CPUs in the class in miniature.
 const MAX_CPUS: usize = 64;
-/// Latencies are counted by so many powers of two.
-const BUCKETS: usize = 25;
 
 /// What a task does: it runs, and then it sleeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,9 +100,7 @@ impl Measured {
     /// A part of the latencies is at most so long, ns; of 1000.
     pub fn latency_ns(&mut self, per_mille: usize) -> u64 {
         self.latencies_ns.sort_unstable();
-        let last = self.latencies_ns.len().saturating_sub(1);
-        let at = (self.latencies_ns.len() * per_mille / 1000).min(last);
-        self.latencies_ns.get(at).copied().unwrap_or(0)
+        latency::part(&self.latencies_ns, per_mille)
     }
 }
 
@@ -691,13 +688,12 @@ impl fmt::Display for Outcome {
                 all.latencies_ns.extend(&task.latencies_ns);
                 all.migrations += task.migrations;
             }
-            let mut buckets = [0_u64; BUCKETS];
-            for ns in &all.latencies_ns {
-                let doubled = u64::BITS - (ns / 1000).leading_zeros();
-                buckets[(doubled as usize).min(BUCKETS - 1)] += 1;
+            let mut buckets = [0_u64; latency::BUCKETS];
+            for &ns in &all.latencies_ns {
+                buckets[latency::bucket(ns)] += 1;
             }
             for mut task in [all].into_iter().chain(tasks.iter().cloned()) {
-                let latency = [500, 990, 1000].map(|part| task.latency_ns(part));
+                let longest = [500, 990, 1000].map(|part| task.latency_ns(part));
                 writeln!(
                     f,
                     "{side} task\t{}\t{}\t{}\t{}\t{:.0}\t{}\t{}\t{}\t{}\t{}",
@@ -707,9 +703,9 @@ impl fmt::Display for Outcome {
                     task.waited_ns,
                     task.fair_ns,
                     task.latencies_ns.len(),
-                    latency[0],
-                    latency[1],
-                    latency[2],
+                    longest[0],
+                    longest[1],
+                    longest[2],
                     task.migrations
                 )?;
             }

@@ -8,6 +8,28 @@ use std::collections::VecDeque;
 /// So many records are read ahead for a CPU of which there are none yet.
 const READ_AHEAD: usize = 1 << 18;
 
+/// A part of a recording.
+pub(crate) struct Span {
+    /// When the recording begins, ns.
+    pub(crate) begin: u64,
+    /// From when on, if that is not its beginning, and until when.
+    pub(crate) from: Option<u64>,
+    pub(crate) to: u64,
+}
+
+impl Span {
+    /// Between two times in seconds after the beginning.
+    pub(crate) fn new(recording: &mut Opened, from: Option<f64>, to: Option<f64>) -> Result<Span> {
+        let begin = recording.first_ns()?;
+        let at = |seconds: f64| begin + (seconds.max(0.0) * 1e9) as u64;
+        Ok(Span {
+            begin,
+            from: from.map(at),
+            to: to.map_or(u64::MAX, at),
+        })
+    }
+}
+
 /// A time to sort it by, which one of its CPU it is, and a record.
 pub(crate) type Numbered = (u64, u64, Record);
 
@@ -28,8 +50,12 @@ pub(crate) struct Merged<'r> {
 }
 
 impl<'r> Merged<'r> {
-    /// From where the recording is read next.
-    pub(crate) fn new(recording: &'r mut Opened) -> Merged<'r> {
+    /// From where the part begins, or somewhat before.
+    pub(crate) fn new(recording: &'r mut Opened, span: &Span) -> Merged<'r> {
+        recording.rewind();
+        if let Some(from) = span.from {
+            recording.seek_time(from);
+        }
         let cpus = recording.head().cpus;
         Merged {
             tapes: (0..cpus).map(|_| Tape::default()).collect(),

@@ -4,15 +4,12 @@
 //! even for the policy that was recorded, that one is run in it as well, to compare with.
 
 use crate::{
-    look::{
-        fared::{Histogram, BUCKETS},
-        html::Compared,
-    },
+    look::{fared::Histogram, html::Compared},
     program::{self, Program},
     run, Opened,
 };
 use anyhow::{bail, ensure, Context, Result};
-use enoki_trace::Policy;
+use enoki_trace::{latency::BUCKETS, Policy};
 use std::{
     collections::BTreeMap,
     io::Read,

@@ -38,6 +38,8 @@
 //! ```
 
 mod format;
+#[path = "../../../tools/enoki-replay/latency.rs"]
+pub mod latency;
 mod reader;
 #[path = "../../../tools/enoki-replay/records.rs"]
 pub mod records;

@@ -1,21 +1,12 @@
 //! How tasks fared, in figures.
 
 use super::timeline::Timeline;
+use enoki_trace::latency::{bucket, part, BUCKETS};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Latencies are counted by powers of two: the first of so many is for less than 1 µs, the next ones
-/// are for less than 2 µs, 4 µs and so on; the last is for all that are longer.
-pub(crate) const BUCKETS: usize = 25;
-
 /// A count of latencies.
 pub(crate) type Histogram = [u64; BUCKETS];
-
-/// Where a latency counts.
-pub(crate) fn bucket(ns: u64) -> usize {
-    let us = ns / 1000;
-    ((u64::BITS - us.leading_zeros()) as usize).min(BUCKETS - 1)
-}
 
 /// How a task fared; task 0 stands for all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -28,12 +19,6 @@ pub(crate) struct Fared {
     /// Of which a half, 99 of 100, and all are at most, ns.
     pub(crate) latency_ns: [u64; 3],
     pub(crate) migrations: u64,
-}
-
-/// The length of which that part of 1000 is at most.
-fn part(sorted: &[u64], per_mille: usize) -> u64 {
-    let at = (sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or(0)
 }
 
 /// Each task's figures, and how often there was which latency of a wake-up.

@@ -1,6 +1,9 @@
 //! What happened to CPUs and tasks, made of the calls of a policy.
 
-use crate::{merged::Merged, Opened};
+use crate::{
+    merged::{Merged, Span},
+    Opened,
+};
 use anyhow::Result;
 use enoki_trace::records::{event, Record, Words};
 use serde::{Serialize, Serializer};
@@ -203,12 +206,10 @@ impl Maker {
             event::TASK_NEW | event::TASK_WAKEUP => {
                 self.ready(task, cpu, at_ns, true, End::Unknown)
             }
-            event::TASK_MIGRATED => self.ready(task, cpu, at_ns, false, End::Preempted),
-            event::TASK_PREEMPT => self.ready(task, cpu, at_ns, false, End::Preempted),
-            event::TASK_YIELD => self.ready(task, cpu, at_ns, false, End::Yielded),
-            event::PNT_ERR => {
-                self.ready(task, cpu, at_ns, false, End::Preempted);
+            event::TASK_MIGRATED | event::TASK_PREEMPT | event::PNT_ERR => {
+                self.ready(task, cpu, at_ns, false, End::Preempted)
             }
+            event::TASK_YIELD => self.ready(task, cpu, at_ns, false, End::Yielded),
             event::PICK_NEXT_TASK if task != 0 => self.runs(task, cpu, at_ns),
             event::PICK_NEXT_TASK => {
                 if let Some(before) = self.running.get(usize::from(cpu)).copied().flatten() {
@@ -275,19 +276,16 @@ impl Timeline {
         from: Option<f64>,
         to: Option<f64>,
     ) -> Result<Timeline> {
-        let begin = recording.first_ns()?;
-        let at = |seconds: f64| begin + (seconds.max(0.0) * 1e9) as u64;
-        let (from, to) = (from.map_or(begin, at), to.map_or(u64::MAX, at));
-        recording.rewind();
-        recording.seek_time(from);
+        let span = Span::new(recording, from, to)?;
+        let begin = span.begin;
         let mut maker = Maker::new(recording.head().cpus);
-        maker.timeline.begin_ns = from - begin;
-        let mut merged = Merged::new(recording);
+        maker.timeline.begin_ns = span.from.map_or(0, |from| from - begin);
+        let mut merged = Merged::new(recording, &span);
         while let Some((_, (time_ns, _, record))) = merged.next()? {
             let ours = u32::from(record.policy) == policy || record.event == event::LOST;
             // Records without a time come before all others.
             let time_ns = time_ns.max(begin);
-            if time_ns > to {
+            if time_ns > span.to {
                 break;
             }
             if ours {
